@@ -1,0 +1,356 @@
+//! Who decides: the members of one epoch, their weights, and sets of them.
+//!
+//! A [`Committee`] is fixed for an epoch. It carries the chain id that every signature of the epoch binds (R32),
+//! so a validator with other keys, weights or limits cannot produce or accept a single block.
+
+use std::fmt;
+
+use crate::crypto::{Context, Digest, PublicKey, hash, hasher};
+use crate::id::{Round, ValidatorIndex};
+use crate::limits::{
+    COMMIT_VOTES_MAX, EVIDENCE_MAX, GC_DEPTH_ROUNDS, GC_DEPTH_ROUNDS_MAX, HEADER_BYTES_MAX,
+    NORMAL_WEIGHT, PAYLOAD_BYTES_MAX, PAYLOAD_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX,
+    VALIDATORS_MAX,
+};
+use crate::thresholds::{FaultBounds, Mode, Profile, ThresholdError, Thresholds};
+
+mod author_set;
+
+pub use author_set::{AuthorSet, Tally};
+
+/// The version of the protocol and of every encoding in it.
+pub const PROTOCOL_VERSION: u16 = 1;
+
+/// One validator of a committee.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Member {
+    /// The key that signs its blocks.
+    pub key: PublicKey,
+    /// Its voting weight, above zero.
+    pub weight: u64,
+}
+
+/// What fixes an epoch; [`Committee::new`] checks it.
+#[derive(Clone, Debug)]
+pub struct CommitteeConfig {
+    /// The epoch's number, 0 for the first.
+    pub epoch: u64,
+    /// Digest of the last commit of the epoch before; zero for the first epoch (R32).
+    pub previous: Digest,
+    /// The members, by index.
+    pub members: Vec<Member>,
+    /// Mode, `f` and `c`, as weights.
+    pub bounds: FaultBounds,
+    /// Rounds below the last leader that can still be ordered (R22).
+    pub gc_depth: u32,
+    /// Name and version of the transaction check, which decides validity.
+    pub check: String,
+}
+
+/// The validators of one epoch with everything that is derived from them.
+#[derive(Clone)]
+pub struct Committee {
+    epoch: u64,
+    chain: Digest,
+    members: Vec<Member>,
+    thresholds: Thresholds,
+    gc_depth: u32,
+    genesis: Vec<Digest>,
+    /// `weight_of_byte[i][b]`: weight of the members named by the bits of `b`, from member `8 * i` on.
+    weight_of_byte: Vec<[u64; 256]>,
+}
+
+impl Committee {
+    /// Checks the members and derives thresholds and chain id (R1, R32).
+    ///
+    /// # Errors
+    /// When there is no member or too many, a weight is zero, a key appears twice, the weights do not carry the fault
+    /// bounds, or `gc_depth` is out of range.
+    pub fn new(config: CommitteeConfig) -> Result<Self, CommitteeError> {
+        let count = config.members.len();
+        if count == 0 || count > VALIDATORS_MAX {
+            return Err(CommitteeError::Size { validators: count });
+        }
+        let mut total = 0u64;
+        for (index, member) in config.members.iter().enumerate() {
+            if member.weight == 0 {
+                return Err(CommitteeError::ZeroWeight { index });
+            }
+            total = total.checked_add(member.weight).ok_or(CommitteeError::WeightOverflow)?;
+            let earlier = config.members.iter().take(index);
+            if let Some(first) = earlier.clone().position(|m| m.key == member.key) {
+                return Err(CommitteeError::DuplicateKey { first, second: index });
+            }
+        }
+        let thresholds =
+            Thresholds::derive(config.bounds, total).map_err(CommitteeError::Thresholds)?;
+        // R2: an anchor's history must still be held when it decides.
+        let least = thresholds.rule.anchor_depth() + 1;
+        if !(least..=GC_DEPTH_ROUNDS_MAX).contains(&config.gc_depth) {
+            return Err(CommitteeError::GcDepth { rounds: config.gc_depth, least });
+        }
+        let chain = chain_id(&config);
+        let genesis = (0..count).map(|a| genesis_digest(&chain, config.epoch, a)).collect();
+        let weight_of_byte = weight_tables(&config.members);
+        Ok(Self {
+            epoch: config.epoch,
+            chain,
+            members: config.members,
+            thresholds,
+            gc_depth: config.gc_depth,
+            genesis,
+            weight_of_byte,
+        })
+    }
+
+    /// A first-epoch committee: stakes normalised by largest remainder to a total weight of 1,000,000, with a
+    /// profile's bounds and the default `gc_depth`.
+    ///
+    /// # Errors
+    /// As [`Committee::new`]; also when a stake is so small that its weight would be zero.
+    pub fn from_stakes(
+        stakes: &[(PublicKey, u64)],
+        profile: Profile,
+        check: &str,
+    ) -> Result<Self, CommitteeError> {
+        let amounts: Vec<u64> = stakes.iter().map(|(_, stake)| *stake).collect();
+        let weights = normalise(&amounts)?;
+        let members =
+            stakes.iter().zip(weights).map(|((key, _), weight)| Member { key: *key, weight });
+        Self::new(CommitteeConfig {
+            epoch: 0,
+            previous: Digest::ZERO,
+            members: members.collect(),
+            bounds: profile.bounds(),
+            gc_depth: GC_DEPTH_ROUNDS,
+            check: check.to_owned(),
+        })
+    }
+
+    /// The epoch's number.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The chain id of the epoch, which every signature binds.
+    #[must_use]
+    pub fn chain(&self) -> &Digest {
+        &self.chain
+    }
+
+    /// How many validators there are.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Every index, ascending.
+    pub fn indices(&self) -> impl Iterator<Item = ValidatorIndex> + use<> {
+        let count = u16::try_from(self.members.len()).expect("a committee has at most 256 members");
+        (0..count).map(ValidatorIndex)
+    }
+
+    /// The member at `index`.
+    #[must_use]
+    pub fn member(&self, index: ValidatorIndex) -> Option<&Member> {
+        self.members.get(index.position())
+    }
+
+    /// The weight of one validator; zero if the index names none.
+    #[must_use]
+    pub fn weight(&self, index: ValidatorIndex) -> u64 {
+        self.member(index).map_or(0, |m| m.weight)
+    }
+
+    /// The weight of a set: each member once.
+    #[must_use]
+    pub fn weight_of(&self, set: &AuthorSet) -> u64 {
+        let bytes = set.bytes();
+        self.weight_of_byte.iter().zip(bytes).map(|(table, byte)| table[usize::from(byte)]).sum()
+    }
+
+    /// The thresholds of the commit rule.
+    #[must_use]
+    pub fn thresholds(&self) -> &Thresholds {
+        &self.thresholds
+    }
+
+    /// Rounds below the last committed leader that can still be ordered (R22).
+    #[must_use]
+    pub fn gc_depth(&self) -> u32 {
+        self.gc_depth
+    }
+
+    /// The digest of a validator's implicit round-0 block (R3).
+    #[must_use]
+    pub fn genesis(&self, index: ValidatorIndex) -> Option<Digest> {
+        self.genesis.get(index.position()).copied()
+    }
+
+    /// The highest collected round after a commit whose leader is at `leader` (R22).
+    #[must_use]
+    pub fn gc_round(&self, leader: Round) -> Round {
+        leader.minus(self.gc_depth)
+    }
+
+    /// How many validators may stop, whichever they are, with commits still going on.
+    #[must_use]
+    pub fn crashes_tolerated(&self) -> usize {
+        let mut weights: Vec<u64> = self.members.iter().map(|m| m.weight).collect();
+        weights.sort_unstable_by(|a, b| b.cmp(a));
+        let spare = self.thresholds.total - self.thresholds.quorum;
+        let mut lost = 0;
+        weights
+            .into_iter()
+            .take_while(|w| {
+                lost += w;
+                lost <= spare
+            })
+            .count()
+    }
+}
+
+impl fmt::Debug for Committee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Committee")
+            .field("epoch", &self.epoch)
+            .field("chain", &self.chain)
+            .field("size", &self.members.len())
+            .field("thresholds", &self.thresholds)
+            .finish_non_exhaustive()
+    }
+}
+
+/// R32: the chain id binds the previous epoch's end and every parameter that decides validity.
+fn chain_id(config: &CommitteeConfig) -> Digest {
+    let mut params = hasher(Context::Params);
+    params.update(&PROTOCOL_VERSION.to_le_bytes());
+    let mode = match config.bounds.mode {
+        Mode::Graded => 0u8,
+        Mode::Classic => 1,
+    };
+    params.update(&[mode]);
+    for number in [config.bounds.byzantine, config.bounds.crashed, u64::from(config.gc_depth)] {
+        params.update(&number.to_le_bytes());
+    }
+    for limit in [
+        TRANSACTION_BYTES_MAX,
+        PAYLOAD_BYTES_MAX,
+        PAYLOAD_TRANSACTIONS_MAX,
+        HEADER_BYTES_MAX,
+        COMMIT_VOTES_MAX,
+        EVIDENCE_MAX,
+        config.members.len(),
+        config.check.len(),
+    ] {
+        params.update(&(limit as u64).to_le_bytes());
+    }
+    params.update(config.check.as_bytes());
+    for member in &config.members {
+        params.update(member.key.as_bytes());
+        params.update(&member.weight.to_le_bytes());
+    }
+    let params = params.finish();
+    let epoch = config.epoch.to_le_bytes();
+    hash(Context::Chain, &[config.previous.as_bytes(), &epoch, params.as_bytes()])
+}
+
+/// R3: the digest of a validator's implicit round-0 block.
+fn genesis_digest(chain: &Digest, epoch: u64, author: usize) -> Digest {
+    let author = u16::try_from(author).expect("a committee has at most 256 members");
+    hash(Context::Genesis, &[chain.as_bytes(), &epoch.to_le_bytes(), &author.to_le_bytes()])
+}
+
+fn weight_tables(members: &[Member]) -> Vec<[u64; 256]> {
+    let table = |chunk: &[Member]| {
+        let mut weights = [0u64; 256];
+        for (byte, weight) in weights.iter_mut().enumerate() {
+            let named = chunk.iter().enumerate().filter(|(bit, _)| byte >> bit & 1 == 1);
+            *weight = named.map(|(_, m)| m.weight).sum();
+        }
+        weights
+    };
+    members.chunks(8).map(table).collect()
+}
+
+/// Scales stakes to a total of 1,000,000: each is rounded down, then what is missing goes one by one to the largest
+/// remainders, ties to the lower index.
+fn normalise(stakes: &[u64]) -> Result<Vec<u64>, CommitteeError> {
+    let total: u128 = stakes.iter().map(|s| u128::from(*s)).sum();
+    if total == 0 {
+        return Err(CommitteeError::Size { validators: 0 });
+    }
+    let scaled = |stake: &u64| u128::from(*stake) * u128::from(NORMAL_WEIGHT);
+    let narrow = |w: u128| u64::try_from(w).expect("a share of 1,000,000 fits u64");
+    let mut weights: Vec<u64> = stakes.iter().map(|s| narrow(scaled(s) / total)).collect();
+    let missing = NORMAL_WEIGHT - weights.iter().sum::<u64>();
+    let mut order: Vec<usize> = (0..stakes.len()).collect();
+    order.sort_by_key(|i| (std::cmp::Reverse(scaled(&stakes[*i]) % total), *i));
+    for index in order.into_iter().cycle().take(usize::try_from(missing).unwrap_or(0)) {
+        weights[index] += 1;
+    }
+    match weights.iter().position(|w| *w == 0) {
+        Some(index) => Err(CommitteeError::ZeroWeight { index }),
+        None => Ok(weights),
+    }
+}
+
+/// Why a committee is refused.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CommitteeError {
+    /// No validator, or more than 256.
+    Size {
+        /// How many were given.
+        validators: usize,
+    },
+    /// A validator would weigh nothing.
+    ZeroWeight {
+        /// Its index.
+        index: usize,
+    },
+    /// The weights do not fit 64 bits.
+    WeightOverflow,
+    /// Two validators have one key.
+    DuplicateKey {
+        /// The lower index.
+        first: usize,
+        /// The higher index.
+        second: usize,
+    },
+    /// `gc_depth` is out of range.
+    GcDepth {
+        /// The depth given.
+        rounds: u32,
+        /// The least depth for this commit rule.
+        least: u32,
+    },
+    /// The weights do not carry the fault bounds.
+    Thresholds(ThresholdError),
+}
+
+impl fmt::Display for CommitteeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Size { validators } => {
+                write!(f, "{validators} validators with stake; allowed: 1 to {VALIDATORS_MAX}")
+            }
+            Self::ZeroWeight { index } => {
+                write!(f, "validator {index} would have weight 0; raise its stake or leave it out")
+            }
+            Self::WeightOverflow => f.write_str("the weights add up to more than 64 bits hold"),
+            Self::DuplicateKey { first, second } => {
+                write!(f, "validators {first} and {second} have the same key")
+            }
+            Self::GcDepth { rounds, least } => {
+                write!(f, "gc_depth {rounds}; allowed: {least} to {GC_DEPTH_ROUNDS_MAX} rounds")
+            }
+            Self::Thresholds(why) => why.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for CommitteeError {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! Sets of validators, and weights counted once per validator.
+
+use crate::committee::Committee;
+use crate::id::ValidatorIndex;
+use crate::limits::VALIDATORS_MAX;
+
+const WORDS: usize = VALIDATORS_MAX / 64;
+
+/// A set of validators of one committee: one bit each.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct AuthorSet {
+    words: [u64; WORDS],
+}
+
+impl AuthorSet {
+    /// Adds `author`; whether it was not in the set before.
+    ///
+    /// # Panics
+    /// When the index is 256 or more; verified blocks have none.
+    pub fn insert(&mut self, author: ValidatorIndex) -> bool {
+        let (word, bit) = place(author);
+        let fresh = self.words[word] & bit == 0;
+        self.words[word] |= bit;
+        fresh
+    }
+
+    /// Whether `author` is in the set.
+    #[must_use]
+    pub fn contains(&self, author: ValidatorIndex) -> bool {
+        let (word, bit) = place(author);
+        self.words[word] & bit != 0
+    }
+
+    /// The members of both sets.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
+        let mut words = self.words;
+        words.iter_mut().zip(other.words).for_each(|(a, b)| *a &= b);
+        Self { words }
+    }
+
+    /// Whether nobody is in the set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.words == [0; WORDS]
+    }
+
+    /// How many are in the set.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.words.iter().map(|w| w.count_ones() as usize).sum()
+    }
+
+    /// The bits, eight members a byte, lowest index first.
+    pub(crate) fn bytes(&self) -> impl Iterator<Item = u8> {
+        self.words.into_iter().flat_map(u64::to_le_bytes)
+    }
+}
+
+fn place(author: ValidatorIndex) -> (usize, u64) {
+    (author.position() / 64, 1 << (author.0 % 64))
+}
+
+/// A set of validators together with its weight.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Tally {
+    authors: AuthorSet,
+    weight: u64,
+}
+
+impl Tally {
+    /// Counts `author`, once.
+    pub fn add(&mut self, author: ValidatorIndex, committee: &Committee) {
+        if self.authors.insert(author) {
+            self.weight += committee.weight(author);
+        }
+    }
+
+    /// The weight of all that were counted.
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        self.weight
+    }
+
+    /// Who was counted.
+    #[must_use]
+    pub fn authors(&self) -> &AuthorSet {
+        &self.authors
+    }
+}

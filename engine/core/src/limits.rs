@@ -1,0 +1,90 @@
+//! Every bound of the core, with its unit, and the relations between them, checked at compile time.
+//!
+//! Two kinds live here. *Validity limits* decide whether a block is valid, so they are the same on every validator
+//! and part of the chain id (R32). *Local limits* only protect one validator's memory and may differ.
+
+// ---- Validity limits (R4) ----
+
+/// Bytes of one transaction.
+pub const TRANSACTION_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of one block's payload, its table of lengths included.
+pub const PAYLOAD_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Transactions of one block's payload.
+pub const PAYLOAD_TRANSACTIONS_MAX: usize = 65_536;
+/// Bytes of one signed header.
+pub const HEADER_BYTES_MAX: usize = 16 * 1024;
+/// Commit votes carried by one header (R25).
+pub const COMMIT_VOTES_MAX: usize = 8;
+/// Equivocation proofs carried by one header (R12).
+pub const EVIDENCE_MAX: usize = 4;
+/// Validators of one committee.
+pub const VALIDATORS_MAX: usize = 256;
+/// Total weight to which `Committee::from_stakes` normalises.
+pub const NORMAL_WEIGHT: u64 = 1_000_000;
+/// Greatest total weight a committee may have; products with it fit `u128` with room to spare.
+pub const TOTAL_WEIGHT_MAX: u64 = 1 << 48;
+/// Rounds below the last committed leader that can still be ordered (R22), by default.
+pub const GC_DEPTH_ROUNDS: u32 = 64;
+/// Greatest `gc_depth` a committee may choose; it bounds the window of the DAG.
+pub const GC_DEPTH_ROUNDS_MAX: u32 = 1024;
+
+// ---- Local limits ----
+
+/// Bytes of one network frame.
+pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of own payload that is proposed and not yet committed; above it blocks are empty (R13).
+pub const OWN_PAYLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of suspended blocks that one peer may have sent (R6).
+pub const SUSPENDED_PEER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of suspended blocks in all (R6).
+pub const SUSPENDED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of blocks on slots that another block already occupies, for each author and gc window (R6).
+pub const EXTRA_BLOCK_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// References in one block request (R33).
+pub const REQUEST_REFS_MAX: usize = 64;
+/// Peers asked at once for one missing block (R33).
+pub const FETCH_PEERS_MAX: usize = 2;
+/// References asked of one peer and not answered yet (R33).
+pub const FETCH_IN_FLIGHT_PEER_MAX: usize = 256;
+/// Missing references tracked at once; more wait for the next answer.
+pub const MISSING_REFS_MAX: usize = 65_536;
+/// Blocks behind the frontier that are proposed before the core yields (R8).
+pub const CATCH_UP_BLOCKS_PER_STEP: usize = 16;
+/// Own blocks sent in answer to one replay request (R34).
+pub const REPLAY_BLOCKS_MAX: usize = 64;
+/// Payload and header bytes sent in answer to one replay request (R34).
+pub const REPLAY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Commit votes kept for each author while their certificate is not complete (R25).
+pub const OPEN_VOTES_PER_AUTHOR_MAX: usize = 256;
+/// Equivocation proofs kept until they are read (R12).
+pub const EVIDENCE_KEPT_MAX: usize = 1024;
+
+// ---- Time, in microseconds of the core's clock ----
+
+/// Shortest time between two own blocks, by default (R9).
+pub const MIN_ROUND_DELAY_US: u64 = 2_000;
+/// Longest wait while nothing is pending anywhere (R9).
+pub const IDLE_ROUND_DELAY_US: u64 = 200_000;
+/// Bounds of the leader timeout before doubling (R9).
+pub const LEADER_TIMEOUT_MIN_US: u64 = 20_000;
+/// See [`LEADER_TIMEOUT_MIN_US`].
+pub const LEADER_TIMEOUT_BASE_MAX_US: u64 = 250_000;
+/// Bound of the leader timeout after doubling (R9).
+pub const LEADER_TIMEOUT_MAX_US: u64 = 2_000_000;
+/// First pause before a missing block is asked for again (R33).
+pub const FETCH_RETRY_US: u64 = 50_000;
+/// Longest pause before a missing block is asked for again (R33).
+pub const FETCH_RETRY_MAX_US: u64 = 2_000_000;
+/// Pause before a replay is asked for again (R34).
+pub const REPLAY_RETRY_US: u64 = 200_000;
+
+const _: () = assert!(PAYLOAD_BYTES_MAX + HEADER_BYTES_MAX < FRAME_BYTES_MAX);
+const _: () = assert!(TRANSACTION_BYTES_MAX + 4 <= PAYLOAD_BYTES_MAX);
+const _: () = assert!(SUSPENDED_PEER_BYTES_MAX <= SUSPENDED_BYTES_MAX);
+// A full committee's header fits: fixed part, parents, votes, evidence, signature.
+const _: () = assert!(
+    256 + VALIDATORS_MAX * 38 + COMMIT_VOTES_MAX * 40 + EVIDENCE_MAX * 198 + 64 <= HEADER_BYTES_MAX
+);
+const _: () = assert!(LEADER_TIMEOUT_MIN_US <= LEADER_TIMEOUT_BASE_MAX_US);
+const _: () = assert!(LEADER_TIMEOUT_BASE_MAX_US <= LEADER_TIMEOUT_MAX_US);
+const _: () = assert!(REPLAY_BYTES_MAX >= PAYLOAD_BYTES_MAX + HEADER_BYTES_MAX);

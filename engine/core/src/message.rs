@@ -1,0 +1,111 @@
+//! What validators say to each other: one tag byte, then fixed-width fields (docs/wire-format.md).
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::block::{Block, BlockRef};
+use crate::codec::{DecodeError, Put, Reader};
+use crate::id::Round;
+use crate::limits::REQUEST_REFS_MAX;
+
+const TAG_BLOCK: u8 = 1;
+const TAG_FETCHED: u8 = 2;
+const TAG_FETCH: u8 = 3;
+const TAG_NOT_HELD: u8 = 4;
+const TAG_REPLAY: u8 = 5;
+
+/// One message between two validators.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Message {
+    /// An own block of the sender, unasked (or in answer to [`Message::Replay`]). Not verified yet.
+    Block(Bytes),
+    /// A block that was asked for by digest. Not verified yet.
+    Fetched(Bytes),
+    /// "Send me these blocks" (R33).
+    Fetch(Vec<BlockRef>),
+    /// "I do not hold these blocks", in answer to [`Message::Fetch`].
+    NotHeld(Vec<BlockRef>),
+    /// "Send me your own blocks after this round", on every new link and while far behind (R34).
+    Replay {
+        /// The highest round of the receiver's blocks that the sender has.
+        after: Round,
+    },
+}
+
+impl Message {
+    /// The frame for a block that its author sends unasked.
+    #[must_use]
+    pub fn encode_block(block: &Block) -> Bytes {
+        tagged_block(TAG_BLOCK, block.signed_header(), block.payload().bytes())
+    }
+
+    /// The frame for a block that was asked for, from its stored parts.
+    #[must_use]
+    pub fn encode_fetched(signed_header: &[u8], payload: &[u8]) -> Bytes {
+        tagged_block(TAG_FETCHED, signed_header, payload)
+    }
+
+    /// The frame for an own block sent again, from its stored parts (R34).
+    #[must_use]
+    pub fn encode_replayed(signed_header: &[u8], payload: &[u8]) -> Bytes {
+        tagged_block(TAG_BLOCK, signed_header, payload)
+    }
+
+    /// The frame for this message.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        match self {
+            Self::Block(block) => tagged_block(TAG_BLOCK, block, &[]),
+            Self::Fetched(block) => tagged_block(TAG_FETCHED, block, &[]),
+            Self::Fetch(refs) => tagged_refs(TAG_FETCH, refs),
+            Self::NotHeld(refs) => tagged_refs(TAG_NOT_HELD, refs),
+            Self::Replay { after } => {
+                let mut bytes = BytesMut::with_capacity(5);
+                bytes.put_u8(TAG_REPLAY);
+                bytes.put_u32_le(after.0);
+                bytes.freeze()
+            }
+        }
+    }
+
+    /// Reads a frame; a block's bytes are taken as they are and share the frame's memory.
+    ///
+    /// # Errors
+    /// When the frame is not the canonical encoding of a message.
+    pub fn decode(frame: &Bytes) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(frame);
+        let message = match reader.u8()? {
+            TAG_BLOCK => Self::Block(reader.rest()),
+            TAG_FETCHED => Self::Fetched(reader.rest()),
+            TAG_FETCH => Self::Fetch(read_refs(&mut reader)?),
+            TAG_NOT_HELD => Self::NotHeld(read_refs(&mut reader)?),
+            TAG_REPLAY => Self::Replay { after: Round(reader.u32()?) },
+            found => return Err(DecodeError::Tag { what: "message", found }),
+        };
+        reader.finish()?;
+        Ok(message)
+    }
+}
+
+fn tagged_block(tag: u8, head: &[u8], payload: &[u8]) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(1 + head.len() + payload.len());
+    bytes.put_u8(tag);
+    bytes.put_slice(head);
+    bytes.put_slice(payload);
+    bytes.freeze()
+}
+
+/// # Panics
+/// When there are more references than a message may carry; whoever asks keeps to the limit.
+fn tagged_refs(tag: u8, refs: &[BlockRef]) -> Bytes {
+    assert!(refs.len() <= REQUEST_REFS_MAX, "a request names at most 64 blocks");
+    let mut bytes = BytesMut::with_capacity(2 + refs.len() * 38);
+    bytes.put_u8(tag);
+    bytes.put_u8(u8::try_from(refs.len()).expect("at most 64"));
+    refs.iter().for_each(|reference| bytes.put_block_ref(reference));
+    bytes.freeze()
+}
+
+fn read_refs(reader: &mut Reader<'_>) -> Result<Vec<BlockRef>, DecodeError> {
+    let count = usize::from(reader.u8()?);
+    reader.list(count, ("references", REQUEST_REFS_MAX), Reader::block_ref)
+}

@@ -1,0 +1,306 @@
+//! # Ordering
+//!
+//! Every validator leads a slot of every round. Slots are decided, committed or skipped, by what later rounds say
+//! about them; decided slots are output in slot order, and each committed one brings its whole uncommitted history.
+//!
+//! ```text
+//!   round      r           r+1            r+2             r+3
+//!   B ◀── votes / blames ◀── (skip) certificates ◀── anchors
+//!         decide at F / S         decide at D             decide what is still open, through their history
+//! ```
+//!
+//! The simple version asks, for every open slot and after every block, all three questions again. Here votes are
+//! counted as blocks arrive (`votes`), a slot's direct decision is looked at only when one of the two rounds above it
+//! grew, and anchors are consulted only after some slot was newly decided, in one pass from the top down (R18).
+
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+
+use crate::block::Slot;
+use crate::committee::Committee;
+use crate::crypto::Digest;
+use crate::dag::{BlockId, Dag};
+use crate::id::{Round, ValidatorIndex};
+use crate::thresholds::Rule;
+
+pub(crate) mod leaders;
+pub(crate) mod linearize;
+pub(crate) mod votes;
+
+use leaders::Schedule;
+pub use votes::Path;
+pub(crate) use votes::{Decided, Decision};
+use votes::{Certifies, Votes, certifies, decide_directly, votes_among};
+
+/// A decided slot that is next in the output.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct OutputSlot {
+    pub(crate) slot: Slot,
+    pub(crate) decided: Decided,
+    /// R25: no slot of its round is left after it.
+    pub(crate) ends_round: bool,
+}
+
+/// The commit rule's state: votes, decisions, and how far the output has come.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    schedule: Schedule,
+    votes: Votes,
+    /// The first slot that is not output yet: its round, and its place in the round's order.
+    cursor: (Round, usize),
+    /// `slots(r)` from the cursor's round on.
+    slots: VecDeque<Vec<ValidatorIndex>>,
+}
+
+/// The first slot at or above a round that is not skipped (R17).
+#[derive(Clone, Copy)]
+enum Anchor {
+    Undecided,
+    Committed(BlockId),
+}
+
+impl Order {
+    /// Starts at the slot after `last`, the last output slot, or at round 1.
+    pub(crate) fn new(committee: &Committee, gc_round: Round, last: Option<Slot>) -> Self {
+        let schedule = Schedule::initial(committee);
+        let first_round = last.map_or(Round(1), |slot| slot.round);
+        let mut order = Self {
+            schedule,
+            votes: Votes::new(gc_round),
+            cursor: (first_round, 0),
+            slots: VecDeque::new(),
+        };
+        if let Some(last) = last {
+            let leaders = order.leaders(last.round);
+            let at = leaders.iter().position(|leader| *leader == last.author);
+            let at = at.expect("the last output slot's author leads its round");
+            order.cursor = (last.round, at);
+            order.advance();
+        }
+        order
+    }
+
+    /// The leaders of a round in slot order.
+    pub(crate) fn leaders(&self, round: Round) -> Vec<ValidatorIndex> {
+        let at = round.0.checked_sub(self.cursor.0.0).map(|above| above as usize);
+        match at.and_then(|at| self.slots.get(at)) {
+            Some(leaders) => leaders.clone(),
+            None => self.schedule.slots(round),
+        }
+    }
+
+    /// The first slot of a round; `None` for round 0, whose slots do not exist.
+    pub(crate) fn primary(&self, round: Round) -> Option<Slot> {
+        if round == Round::GENESIS {
+            return None;
+        }
+        let at = round.0.checked_sub(self.cursor.0.0).map(|above| above as usize);
+        let author = match at.and_then(|at| self.slots.get(at)) {
+            Some(leaders) => leaders.first().copied(),
+            None => self.schedule.slots(round).first().copied(),
+        };
+        author.map(|author| Slot { round, author })
+    }
+
+    /// The number of the schedule in force (R29).
+    pub(crate) fn schedule_id(&self) -> u64 {
+        self.schedule.id()
+    }
+
+    /// What is known about a slot's votes.
+    pub(crate) fn votes(&self) -> &Votes {
+        &self.votes
+    }
+
+    /// Whether a slot's round lies before the output, or the slot is decided.
+    pub(crate) fn is_settled(&self, slot: Slot) -> bool {
+        slot.round < self.cursor.0
+            || self.votes.slot(slot).is_some_and(|known| known.decided.is_some())
+    }
+
+    /// Counts a newly accepted block and decides what it settles (R16, R17).
+    pub(crate) fn handle_accepted(&mut self, dag: &Dag, id: BlockId) {
+        self.votes.observe(dag, id);
+        self.extend_slots(dag.highest_round());
+        let mut news = false;
+        for depth in [1, 2] {
+            if id.round.0 > depth {
+                news |= self.decide_round_directly(dag, id.round.minus(depth));
+            }
+        }
+        if news {
+            self.decide_by_anchors(dag);
+        }
+    }
+
+    /// The next decided slot in slot order, if it is decided (R18).
+    pub(crate) fn next_output(&self) -> Option<OutputSlot> {
+        let (round, at) = self.cursor;
+        let leaders = self.slots.front()?;
+        let slot = Slot { round, author: *leaders.get(at)? };
+        let decided = self.votes.slot(slot)?.decided?;
+        Some(OutputSlot { slot, decided, ends_round: at + 1 == leaders.len() })
+    }
+
+    /// Moves past the slot that [`Order::next_output`] named.
+    pub(crate) fn advance(&mut self) {
+        let (round, at) = self.cursor;
+        let count = match self.slots.front() {
+            Some(leaders) => leaders.len(),
+            None => self.schedule.slots(round).len(),
+        };
+        if at + 1 < count {
+            self.cursor = (round, at + 1);
+        } else {
+            self.slots.pop_front();
+            self.cursor = (round.next(), 0);
+        }
+    }
+
+    /// Forgets votes of collected rounds (R22).
+    pub(crate) fn collect(&mut self, gc_round: Round) {
+        self.votes.collect(gc_round);
+    }
+
+    /// R18: drops every decision not yet output and decides again; what a new schedule or an install asks for.
+    pub(crate) fn decide_again(&mut self, dag: &Dag) {
+        self.votes.drop_decisions();
+        let (first, last) = (self.cursor.0, dag.highest_round());
+        for round in (first.0..=last.0).map(Round) {
+            self.decide_round_directly(dag, round);
+        }
+        self.decide_by_anchors(dag);
+    }
+
+    fn extend_slots(&mut self, highest: Round) {
+        let known = u32::try_from(self.slots.len()).expect("the window is bounded");
+        let from = self.cursor.0.plus(known);
+        for round in (from.0..=highest.0).map(Round) {
+            self.slots.push_back(self.schedule.slots(round));
+        }
+    }
+
+    /// R16 for every open slot of a round; whether one was decided.
+    fn decide_round_directly(&mut self, dag: &Dag, round: Round) -> bool {
+        let mut news = false;
+        for author in dag.committee().indices() {
+            let slot = Slot { round, author };
+            if self.is_settled(slot) {
+                continue;
+            }
+            let Some(decided) = decide_directly(&self.votes, dag, slot) else { continue };
+            if let Some(known) = self.votes.slot_mut(slot) {
+                known.decided = Some(decided);
+                news = true;
+            }
+        }
+        news
+    }
+
+    /// R17 for every open slot, from the highest round down: each decision may be an anchor for those below.
+    fn decide_by_anchors(&mut self, dag: &Dag) {
+        let depth = dag.committee().thresholds().rule.anchor_depth();
+        let highest = dag.highest_round();
+        let count = (highest.0 + 1).saturating_sub(self.cursor.0.0) as usize;
+        // anchors[i]: the first slot not skipped at or above the cursor's round + i.
+        let mut anchors = vec![Anchor::Undecided; count + depth as usize];
+        let mut histories: BTreeMap<BlockId, History> = BTreeMap::new();
+        for above in (0..count).rev() {
+            let round = self.cursor.0.plus(u32::try_from(above).expect("the window is bounded"));
+            if let Anchor::Committed(anchor) = anchors[above + depth as usize] {
+                let history = histories
+                    .entry(anchor)
+                    .or_insert_with(|| History::of(dag, anchor, self.cursor.0));
+                self.decide_round_by_anchor(dag, round, history);
+            }
+            anchors[above] = self.first_not_skipped(round).unwrap_or(anchors[above + 1]);
+        }
+    }
+
+    fn decide_round_by_anchor(&mut self, dag: &Dag, round: Round, history: &History) {
+        for author in dag.committee().indices() {
+            let slot = Slot { round, author };
+            if self.is_settled(slot) {
+                continue;
+            }
+            let decision = decide_in_history(dag, &self.votes, slot, history);
+            if let Some(known) = self.votes.slot_mut(slot) {
+                known.decided = Some(Decided { decision, path: Path::Indirect });
+            }
+        }
+    }
+
+    /// The first slot of `round` that is not skipped and not output; `None` if there is none.
+    fn first_not_skipped(&self, round: Round) -> Option<Anchor> {
+        let above = (round.0 - self.cursor.0.0) as usize;
+        for author in self.slots.get(above)? {
+            let slot = Slot { round, author: *author };
+            let decided = self.votes.slot(slot).and_then(|known| known.decided);
+            match decided.map(|decided| decided.decision) {
+                Some(Decision::Skip) => {}
+                Some(Decision::Commit(block)) => return Some(Anchor::Committed(block)),
+                None => return Some(Anchor::Undecided),
+            }
+        }
+        None
+    }
+}
+
+/// The blocks that one block reaches, itself included, by round.
+struct History {
+    floor: Round,
+    rows: Vec<Vec<BlockId>>,
+}
+
+impl History {
+    fn of(dag: &Dag, anchor: BlockId, floor: Round) -> Self {
+        let count = (anchor.round.0 + 1).saturating_sub(floor.0) as usize;
+        let mut rows: Vec<Vec<BlockId>> = vec![Vec::new(); count];
+        if let Some(top) = rows.last_mut() {
+            top.push(anchor);
+        }
+        for at in (0..count).rev() {
+            rows[at].sort_unstable();
+            rows[at].dedup();
+            for child in std::mem::take(&mut rows[at]) {
+                for parent in dag.live_parents(child).filter(|parent| parent.round >= floor) {
+                    rows[(parent.round.0 - floor.0) as usize].push(parent);
+                }
+                rows[at].push(child);
+            }
+        }
+        Self { floor, rows }
+    }
+
+    fn row(&self, round: Round) -> &[BlockId] {
+        let at = round.0.checked_sub(self.floor.0).map(|at| at as usize);
+        at.and_then(|at| self.rows.get(at)).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// R17: what an anchor's history says about a slot that is still open.
+fn decide_in_history(dag: &Dag, votes: &Votes, slot: Slot, history: &History) -> Decision {
+    let thresholds = dag.committee().thresholds();
+    let mut skip_certified = false;
+    if thresholds.rule != Rule::Fast {
+        for id in history.row(slot.round.plus(2)) {
+            match certifies(dag, votes, *id, slot) {
+                Certifies::Commit(block) => return Decision::Commit(block),
+                Certifies::Skip => skip_certified = true,
+                Certifies::Nothing => {}
+            }
+        }
+    }
+    if (thresholds.rule == Rule::Dual && skip_certified) || thresholds.rule == Rule::Classic {
+        return Decision::Skip;
+    }
+    let voters = history.row(slot.round.plus(1));
+    let mut best: Option<(Digest, BlockId)> = None;
+    for candidate in votes.slot(slot).map_or(&[][..], |known| &known.candidates) {
+        if votes_among(dag, voters, candidate.id) >= thresholds.weak {
+            let named = (candidate.digest, candidate.id);
+            best = Some(best.map_or(named, |least| least.min(named)));
+        }
+    }
+    best.map_or(Decision::Skip, |(_, block)| Decision::Commit(block))
+}
