@@ -127,6 +127,14 @@ impl Committee {
         })
     }
 
+    /// The same committee under other thresholds, so that a test can break one of them.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub(crate) fn with_thresholds(mut self, thresholds: Thresholds) -> Self {
+        self.thresholds = thresholds;
+        self
+    }
+
     /// The epoch's number.
     #[must_use]
     pub fn epoch(&self) -> u64 {

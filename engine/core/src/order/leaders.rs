@@ -37,7 +37,7 @@ impl Schedule {
     /// The leaders of `round` in slot order; the first one is the primary (section 5).
     pub(crate) fn slots(&self, round: Round) -> Vec<ValidatorIndex> {
         let mut stream = vec![0u8; self.pool.len() * 16];
-        let mut prf = hasher(Context::LeaderOrder);
+        let mut prf = hasher(Context::LeaderDraw);
         prf.update(self.epoch_seed.as_bytes());
         prf.update(&round.0.to_le_bytes());
         prf.finish_xof(&mut stream);

@@ -14,7 +14,7 @@ pub(crate) fn linearize(dag: &mut Dag, leader: BlockId) -> Vec<(BlockId, BlockRe
         .into_iter()
         .map(|id| {
             let digest = dag.entry(id).block.reference().digest;
-            let key = hash(Context::Commit, &[leader_digest.as_bytes(), digest.as_bytes()]);
+            let key = hash(Context::CommitOrder, &[leader_digest.as_bytes(), digest.as_bytes()]);
             (id.round, key, id)
         })
         .collect();

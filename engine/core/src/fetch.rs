@@ -1,0 +1,191 @@
+//! Which missing blocks to ask for, and whom (R33).
+//!
+//! The sender of the child is asked first, then authors of blocks that name the missing one, then everybody else; at
+//! most two peers at once, and each peer only for so much at a time, so that one which never answers costs the others
+//! nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::block::BlockRef;
+use crate::committee::AuthorSet;
+use crate::id::{Round, Time, ValidatorIndex};
+use crate::limits::{
+    FETCH_IN_FLIGHT_PEER_MAX, FETCH_PEERS_MAX, FETCH_RETRY_MAX_US, FETCH_RETRY_US,
+    MISSING_REFS_MAX, REQUEST_REFS_MAX,
+};
+
+/// Why a block is wanted; the order is the order of asking.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Need {
+    /// A suspended block lacks it.
+    Accept,
+    /// A collected parent, only to ground its children (R6).
+    Ground,
+}
+
+#[derive(Clone, Debug)]
+struct Want {
+    need: Need,
+    /// Whom to ask first, best first.
+    hints: Vec<ValidatorIndex>,
+    tried: AuthorSet,
+    asked: Vec<ValidatorIndex>,
+    attempts: u32,
+    due: Time,
+}
+
+/// Requests to send: a peer and what to ask it for.
+pub(crate) type Requests = BTreeMap<ValidatorIndex, Vec<BlockRef>>;
+
+/// The blocks that are missing.
+#[derive(Clone, Debug)]
+pub(crate) struct Fetch {
+    me: ValidatorIndex,
+    wants: BTreeMap<BlockRef, Want>,
+    due: BTreeSet<(Time, Need, BlockRef)>,
+    in_flight: Vec<usize>,
+}
+
+impl Fetch {
+    pub(crate) fn new(me: ValidatorIndex, validators: usize) -> Self {
+        let in_flight = vec![0; validators];
+        Self { me, wants: BTreeMap::new(), due: BTreeSet::new(), in_flight }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.wants.len()
+    }
+
+    pub(crate) fn contains(&self, reference: &BlockRef) -> bool {
+        self.wants.contains_key(reference)
+    }
+
+    /// Asks for a block as soon as possible; naming it again adds whom to ask.
+    pub(crate) fn want(
+        &mut self,
+        now: Time,
+        reference: BlockRef,
+        hint: ValidatorIndex,
+        need: Need,
+    ) {
+        if let Some(want) = self.wants.get_mut(&reference) {
+            if !want.hints.contains(&hint) {
+                want.hints.push(hint);
+            }
+            if need < want.need {
+                self.due.remove(&(want.due, want.need, reference));
+                want.need = need;
+                self.due.insert((want.due, need, reference));
+            }
+            return;
+        }
+        if self.wants.len() >= MISSING_REFS_MAX {
+            return;
+        }
+        self.due.insert((now, need, reference));
+        let (tried, asked) = (AuthorSet::default(), Vec::new());
+        let want = Want { need, hints: vec![hint], tried, asked, attempts: 0, due: now };
+        self.wants.insert(reference, want);
+    }
+
+    /// The block came, or nobody needs it any more.
+    pub(crate) fn forget(&mut self, reference: &BlockRef) {
+        let Some(want) = self.wants.remove(reference) else { return };
+        self.due.remove(&(want.due, want.need, *reference));
+        for peer in want.asked {
+            self.release(peer);
+        }
+    }
+
+    /// Forgets wanted parents at or below the gc round; `keeps` says which are still needed to ground others.
+    pub(crate) fn collect(&mut self, gc_round: Round, keeps: impl Fn(&BlockRef) -> bool) {
+        let low = self.wants.keys().take_while(|reference| reference.round <= gc_round);
+        let gone: Vec<BlockRef> = low.filter(|reference| !keeps(reference)).copied().collect();
+        gone.iter().for_each(|reference| self.forget(reference));
+    }
+
+    /// A peer does not hold the block: the next one is asked at once.
+    pub(crate) fn handle_not_held(&mut self, now: Time, from: ValidatorIndex, block: &BlockRef) {
+        let Some(want) = self.wants.get_mut(block) else { return };
+        let Some(at) = want.asked.iter().position(|peer| *peer == from) else { return };
+        want.asked.remove(at);
+        self.due.remove(&(want.due, want.need, *block));
+        want.due = now;
+        self.due.insert((now, want.need, *block));
+        self.release(from);
+    }
+
+    fn release(&mut self, peer: ValidatorIndex) {
+        let count = &mut self.in_flight[peer.position()];
+        *count = count.saturating_sub(1);
+    }
+
+    /// When something is due next.
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        self.due.first().map(|(due, _, _)| *due)
+    }
+
+    /// Everything that is due, by peer; asks only those in `connected`.
+    pub(crate) fn poll(&mut self, now: Time, connected: &[ValidatorIndex]) -> Requests {
+        let mut requests = Requests::new();
+        while let Some((due, need, reference)) = self.due.first().copied() {
+            if due > now {
+                break;
+            }
+            self.due.remove(&(due, need, reference));
+            let Some(mut want) = self.wants.remove(&reference) else { continue };
+            if want.asked.len() >= FETCH_PEERS_MAX {
+                let oldest = want.asked.remove(0);
+                self.release(oldest);
+            }
+            if let Some(peer) = self.choose(&mut want, connected) {
+                self.in_flight[peer.position()] += 1;
+                want.asked.push(peer);
+                requests.entry(peer).or_default().push(reference);
+            }
+            want.due = now.plus_us(pause_us(want.attempts, &reference));
+            want.attempts = want.attempts.saturating_add(1);
+            self.due.insert((want.due, want.need, reference));
+            self.wants.insert(reference, want);
+        }
+        requests
+    }
+
+    fn choose(
+        &self,
+        want: &mut Want,
+        connected: &[ValidatorIndex],
+    ) -> Option<ValidatorIndex> {
+        let usable = |peer: &&ValidatorIndex| {
+            **peer != self.me
+                && connected.contains(peer)
+                && self.in_flight[peer.position()] < FETCH_IN_FLIGHT_PEER_MAX
+        };
+        let fresh = |peer: &&ValidatorIndex| {
+            usable(peer) && !want.tried.contains(**peer) && !want.asked.contains(peer)
+        };
+        let chosen = want.hints.iter().find(fresh).or_else(|| connected.iter().find(fresh));
+        if let Some(peer) = chosen.copied() {
+            want.tried.insert(peer);
+            return Some(peer);
+        }
+        // Everybody was asked: begin again.
+        want.tried = AuthorSet::default();
+        let idle = |peer: &&ValidatorIndex| usable(peer) && !want.asked.contains(peer);
+        let again = want.hints.iter().find(idle).or_else(|| connected.iter().find(idle)).copied();
+        want.tried.insert(again?);
+        again
+    }
+}
+
+/// Doubling pauses with a jitter taken from the block's own digest, so that validators do not ask in step.
+fn pause_us(attempts: u32, reference: &BlockRef) -> u64 {
+    let pause = FETCH_RETRY_US.saturating_mul(1 << attempts.min(10)).min(FETCH_RETRY_MAX_US);
+    let jitter = u64::from(reference.digest.as_bytes()[attempts as usize % 32]);
+    pause + pause * jitter / 1024
+}
+
+/// Cuts what is asked of one peer into messages of the allowed size.
+pub(crate) fn chunks(refs: &[BlockRef]) -> impl Iterator<Item = Vec<BlockRef>> + '_ {
+    refs.chunks(REQUEST_REFS_MAX).map(<[BlockRef]>::to_vec)
+}

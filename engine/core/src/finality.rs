@@ -1,0 +1,163 @@
+//! Commit votes: which commits to vote for, and certificates of those that a quorum voted for (R25).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::block::CommitVote;
+use crate::commit::CommitRecord;
+use crate::committee::{Committee, Tally};
+use crate::crypto::Digest;
+use crate::id::CommitIndex;
+use crate::limits::{COMMIT_VOTES_MAX, OPEN_VOTES_PER_AUTHOR_MAX};
+use crate::thresholds::Rule;
+use crate::verify::SignedVotes;
+
+/// Proof that a commit is final: votes of enough weight under their authors' signatures (R25).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CommitCertificate {
+    /// The commit's index.
+    pub index: CommitIndex,
+    /// The digest of its record.
+    pub digest: Digest,
+    /// Signed votes that name it, one an author.
+    pub votes: Vec<SignedVotes>,
+}
+
+impl CommitCertificate {
+    /// Whether the votes weigh enough and every signature holds. Needs nothing but the committee.
+    #[must_use]
+    pub fn verify(&self, committee: &Committee) -> bool {
+        let named = CommitVote { index: self.index, digest: self.digest };
+        let mut tally = Tally::default();
+        for vote in &self.votes {
+            if !vote.votes.contains(&named) || !vote.verify(committee) {
+                return false;
+            }
+            tally.add(vote.slot.author, committee);
+        }
+        tally.weight() >= certifying_weight(committee)
+    }
+}
+
+/// R25: `V`, in fast mode `Q`.
+fn certifying_weight(committee: &Committee) -> u64 {
+    let thresholds = committee.thresholds();
+    match thresholds.rule {
+        Rule::Fast => thresholds.quorum,
+        Rule::Classic | Rule::Dual => thresholds.certificate,
+    }
+}
+
+/// Votes seen for one commit.
+#[derive(Clone, Debug, Default)]
+struct Open {
+    tally: Tally,
+    votes: Vec<SignedVotes>,
+}
+
+/// Own vote points not voted yet, and everybody's votes until they make a certificate.
+#[derive(Clone, Debug)]
+pub(crate) struct Finality {
+    committee: Arc<Committee>,
+    /// The last commit of each output round, oldest first, not voted yet.
+    points: VecDeque<CommitVote>,
+    /// The newest commit of a round whose slots are not all output.
+    candidate: Option<CommitVote>,
+    open: BTreeMap<CommitVote, Open>,
+    /// How many entries of `open` each author has a vote in.
+    open_by_author: Vec<usize>,
+    certificate: Option<Arc<CommitCertificate>>,
+}
+
+impl Finality {
+    pub(crate) fn new(committee: Arc<Committee>) -> Self {
+        let open_by_author = vec![0; committee.size()];
+        Self {
+            committee,
+            points: VecDeque::new(),
+            candidate: None,
+            open: BTreeMap::new(),
+            open_by_author,
+            certificate: None,
+        }
+    }
+
+    /// The newest certificate.
+    pub(crate) fn certificate(&self) -> Option<&Arc<CommitCertificate>> {
+        self.certificate.as_ref()
+    }
+
+    /// Notes a commit; it is a vote point if no later slot of its round commits.
+    pub(crate) fn handle_commit(&mut self, record: &CommitRecord, digest: Digest) {
+        self.candidate = Some(CommitVote { index: record.index, digest });
+    }
+
+    /// Every slot of the round is output: its last commit is a vote point.
+    pub(crate) fn handle_round_output(&mut self) {
+        let Some(point) = self.candidate.take() else { return };
+        self.points.push_back(point);
+        if self.points.len() > COMMIT_VOTES_MAX {
+            self.points.pop_front();
+        }
+    }
+
+    /// The votes for the next own header: the vote points not voted yet, the newest eight.
+    pub(crate) fn take_votes(&mut self) -> Vec<CommitVote> {
+        self.points.drain(..).collect()
+    }
+
+    /// Counts votes whose signature was checked; returns a certificate that is higher than the last.
+    pub(crate) fn handle_votes(&mut self, signed: &SignedVotes) -> Option<Arc<CommitCertificate>> {
+        let mut best = None;
+        for vote in &signed.votes {
+            best = self.count(*vote, signed).or(best);
+        }
+        best
+    }
+
+    fn count(
+        &mut self,
+        vote: CommitVote,
+        signed: &SignedVotes,
+    ) -> Option<Arc<CommitCertificate>> {
+        if self.certificate.as_ref().is_some_and(|known| vote.index <= known.index) {
+            return None;
+        }
+        let author = signed.slot.author;
+        let known = self.open.get(&vote);
+        if known.is_some_and(|open| open.tally.authors().contains(author)) {
+            return None;
+        }
+        // A liar's invented votes push out only its own: each author has room for so many.
+        let held = self.open_by_author.get_mut(author.position())?;
+        if *held >= OPEN_VOTES_PER_AUTHOR_MAX {
+            return None;
+        }
+        *held += 1;
+        let open = self.open.entry(vote).or_default();
+        open.tally.add(author, &self.committee);
+        open.votes.push(signed.clone());
+        if open.tally.weight() < certifying_weight(&self.committee) {
+            return None;
+        }
+        let votes = std::mem::take(&mut open.votes);
+        let CommitVote { index, digest } = vote;
+        let certificate = Arc::new(CommitCertificate { index, digest, votes });
+        self.certificate = Some(Arc::clone(&certificate));
+        self.forget_up_to(index);
+        Some(certificate)
+    }
+
+    fn forget_up_to(&mut self, index: CommitIndex) {
+        let least = CommitVote { index: index.next(), digest: Digest::ZERO };
+        let kept = self.open.split_off(&least);
+        for open in std::mem::replace(&mut self.open, kept).into_values() {
+            for author in self.committee.indices() {
+                if open.tally.authors().contains(author) {
+                    let held = &mut self.open_by_author[author.position()];
+                    *held = held.saturating_sub(1);
+                }
+            }
+        }
+    }
+}

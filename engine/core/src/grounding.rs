@@ -1,0 +1,218 @@
+//! Which blocks every correct validator can accept: grounding (R6).
+//!
+//! A Byzantine author can invent parents at the gc round; a validator whose gc round is higher accepts such a block,
+//! others never can. So only *grounded* blocks are linked: genesis, committed, far below the gc round, or with every
+//! parent held and grounded. Collected parents of an ungrounded block are fetched for this alone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::block::BlockRef;
+use crate::committee::Committee;
+use crate::crypto::Digest;
+use crate::dag::{Dag, Entry};
+use crate::id::{IdMap, Round, ValidatorIndex};
+
+/// What is remembered of collected blocks, and who waits to be grounded.
+#[derive(Clone, Debug)]
+pub(crate) struct Grounding {
+    committee: Arc<Committee>,
+    gc_round: Round,
+    /// Collected blocks that are held: whether they are grounded.
+    collected: IdMap<Digest, bool>,
+    collected_rounds: BTreeMap<Round, Vec<Digest>>,
+    /// Ungrounded parents with the children that wait for them.
+    waiting: BTreeMap<BlockRef, Vec<BlockRef>>,
+    /// How many parents a waiting child still lacks.
+    lacking: IdMap<Digest, usize>,
+    /// Parents asked for, by the author of the child that named them.
+    asked: BTreeMap<BlockRef, ValidatorIndex>,
+    asked_by_author: Vec<usize>,
+}
+
+impl Grounding {
+    pub(crate) fn new(committee: Arc<Committee>, gc_round: Round) -> Self {
+        let asked_by_author = vec![0; committee.size()];
+        Self {
+            committee,
+            gc_round,
+            collected: IdMap::default(),
+            collected_rounds: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            lacking: IdMap::default(),
+            asked: BTreeMap::new(),
+            asked_by_author,
+        }
+    }
+
+    /// R6: at or below this round everything counts as grounded; it bounds the recursion.
+    fn floor(&self) -> Round {
+        self.gc_round.minus(2 * self.committee.gc_depth())
+    }
+
+    fn is_grounded(&self, dag: &Dag, reference: &BlockRef) -> bool {
+        if reference.round == Round::GENESIS || reference.round <= self.floor() {
+            return true;
+        }
+        match dag.id_of(&reference.digest) {
+            Some(id) => dag.entry(id).grounded,
+            None => self.is_collected_grounded(&reference.digest),
+        }
+    }
+
+    /// Whether a collected block is held and grounded.
+    pub(crate) fn is_collected_grounded(&self, digest: &Digest) -> bool {
+        self.collected.get(digest).copied().unwrap_or(false)
+    }
+
+    /// Whether a collected block is asked for, to ground others.
+    pub(crate) fn wants(&self, reference: &BlockRef) -> bool {
+        self.asked.contains_key(reference)
+    }
+
+    /// Looks at the parents of a block just accepted or held; returns all that are grounded by it, and the collected
+    /// parents to fetch.
+    pub(crate) fn handle_held(
+        &mut self,
+        dag: &mut Dag,
+        child: BlockRef,
+        parents: &[BlockRef],
+    ) -> Grounded {
+        let mut lacking = 0;
+        let mut fetch = Vec::new();
+        for parent in parents {
+            if self.is_grounded(dag, parent) {
+                continue;
+            }
+            lacking += 1;
+            self.waiting.entry(*parent).or_default().push(child);
+            let held = dag.contains(&parent.digest) || self.collected.contains(&parent.digest);
+            if !held && self.may_ask(parent, child.author) {
+                fetch.push(*parent);
+            }
+        }
+        if lacking > 0 {
+            self.lacking.insert(child.digest, lacking);
+            return Grounded { blocks: Vec::new(), fetch };
+        }
+        Grounded { blocks: self.spread(dag, child), fetch }
+    }
+
+    /// R6: at least `2 * gc_depth * n` blocks for each author whose blocks name collected parents.
+    fn may_ask(&mut self, parent: &BlockRef, author: ValidatorIndex) -> bool {
+        let budget = 2 * self.committee.gc_depth() as usize * self.committee.size();
+        let asked = &mut self.asked_by_author[author.position()];
+        if self.asked.contains_key(parent) || *asked >= budget {
+            return false;
+        }
+        *asked += 1;
+        self.asked.insert(*parent, author);
+        true
+    }
+
+    fn answered(&mut self, reference: &BlockRef) {
+        if let Some(author) = self.asked.remove(reference) {
+            self.asked_by_author[author.position()] -= 1;
+        }
+    }
+
+    /// Takes a collected block that was fetched for grounding.
+    pub(crate) fn handle_fetched(
+        &mut self,
+        dag: &mut Dag,
+        reference: BlockRef,
+        parents: &[BlockRef],
+    ) -> Grounded {
+        self.answered(&reference);
+        self.remember(reference, false);
+        self.handle_held(dag, reference, parents)
+    }
+
+    /// Remembers a collected block without looking at its parents.
+    pub(crate) fn remember(&mut self, reference: BlockRef, grounded: bool) {
+        if self.collected.insert(reference.digest, grounded).is_none() {
+            self.collected_rounds.entry(reference.round).or_default().push(reference.digest);
+        }
+    }
+
+    /// A block was committed: it is grounded whatever its parents are.
+    pub(crate) fn handle_committed(&mut self, dag: &mut Dag, block: BlockRef) -> Vec<BlockRef> {
+        if self.is_grounded(dag, &block) {
+            return Vec::new();
+        }
+        self.lacking.remove(&block.digest);
+        self.spread(dag, block)
+    }
+
+    /// Marks `start` grounded, and every waiting block that lacked nothing else.
+    fn spread(&mut self, dag: &mut Dag, start: BlockRef) -> Vec<BlockRef> {
+        let mut found = vec![start];
+        let mut at = 0;
+        while let Some(block) = found.get(at).copied() {
+            at += 1;
+            match dag.id_of(&block.digest) {
+                Some(id) => {
+                    dag.set_grounded(id);
+                }
+                None => {
+                    if let Some(grounded) = self.collected.get_mut(&block.digest) {
+                        *grounded = true;
+                    }
+                }
+            }
+            self.answered(&block);
+            for child in self.waiting.remove(&block).unwrap_or_default() {
+                let Some(lacking) = self.lacking.get_mut(&child.digest) else { continue };
+                *lacking -= 1;
+                if *lacking == 0 {
+                    self.lacking.remove(&child.digest);
+                    found.push(child);
+                }
+            }
+        }
+        found
+    }
+
+    /// The gc round rose: the entries that left the window are remembered, what lies below the floor is grounded, and
+    /// what lies below three windows is forgotten.
+    pub(crate) fn collect(
+        &mut self,
+        dag: &mut Dag,
+        gc_round: Round,
+        gone: &[Entry],
+    ) -> Vec<BlockRef> {
+        self.gc_round = gc_round;
+        for entry in gone {
+            self.remember(entry.block.reference(), entry.grounded || entry.committed);
+        }
+        let mut found = Vec::new();
+        let floor = self.floor();
+        while let Some((parent, _)) = self.waiting.first_key_value() {
+            if parent.round > floor {
+                break;
+            }
+            let parent = *parent;
+            found.extend(self.spread(dag, parent));
+        }
+        let forgotten = gc_round.minus(3 * self.committee.gc_depth());
+        while let Some(oldest) = self.collected_rounds.first_entry() {
+            if *oldest.key() > forgotten {
+                break;
+            }
+            for digest in oldest.remove() {
+                self.collected.remove(&digest);
+                self.lacking.remove(&digest);
+            }
+        }
+        found
+    }
+}
+
+/// What a newly held block changed.
+#[derive(Debug, Default)]
+pub(crate) struct Grounded {
+    /// Blocks that are grounded now.
+    pub(crate) blocks: Vec<BlockRef>,
+    /// Collected parents to fetch, at the lowest priority.
+    pub(crate) fetch: Vec<BlockRef>,
+}

@@ -1,0 +1,200 @@
+//! What must survive a restart, as (table, key, value) (docs/storage-format.md).
+//!
+//! | table | key, big-endian | value |
+//! |---|---|---|
+//! | `Epoch` | epoch | chain id |
+//! | `Headers` | epoch, round, author, digest | signed header |
+//! | `Payloads` | epoch, round, author, payload root | payload bytes; absent when empty |
+//! | `Own` | epoch | the own header of the highest round, not signed |
+//! | `Commits` | index | commit record |
+//! | `Tip` | epoch | index of the last commit, little-endian |
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::block::{Block, BlockRef, Proposal, Slot};
+use crate::commit::CommitRecord;
+use crate::committee::Committee;
+use crate::crypto::Digest;
+use crate::id::{CommitIndex, Round};
+use crate::verify::{Reject, VerifiedBlock, read_stored_block, read_stored_header};
+
+/// The tables of the core. The shell maps them to its storage's tables by number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum RecordTable {
+    /// Which chain this store belongs to.
+    Epoch = 0,
+    /// Accepted blocks' signed headers.
+    Headers = 1,
+    /// Their payloads.
+    Payloads = 2,
+    /// The own header of the highest round.
+    Own = 3,
+    /// Commit records.
+    Commits = 4,
+    /// The last commit's index.
+    Tip = 5,
+}
+
+/// One record to write.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// The table.
+    pub table: RecordTable,
+    /// The key.
+    pub key: Bytes,
+    /// The value; it replaces the one before.
+    pub value: Bytes,
+}
+
+/// Where records are read from again.
+pub trait RecordSource {
+    /// Why reading failed.
+    type Error;
+
+    /// The value under `key`.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn read(&self, table: RecordTable, key: &[u8]) -> Result<Option<Bytes>, Self::Error>;
+
+    /// Calls `visit` for the records from `from` on, in the order of their keys, until it returns `false`.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn scan(
+        &self,
+        table: RecordTable,
+        from: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), Self::Error>;
+}
+
+/// The key of a round's first record in [`RecordTable::Headers`] and [`RecordTable::Payloads`].
+#[must_use]
+pub fn round_key(epoch: u64, round: Round) -> Bytes {
+    let mut key = BytesMut::with_capacity(12);
+    key.put_u64(epoch);
+    key.put_u32(round.0);
+    key.freeze()
+}
+
+fn slot_key(epoch: u64, slot: Slot, digest: &Digest) -> Bytes {
+    let mut key = BytesMut::with_capacity(46);
+    key.put_u64(epoch);
+    key.put_u32(slot.round.0);
+    key.put_u16(slot.author.0);
+    key.put_slice(digest.as_bytes());
+    key.freeze()
+}
+
+/// The key of a block's signed header.
+#[must_use]
+pub fn header_key(epoch: u64, reference: &BlockRef) -> Bytes {
+    slot_key(epoch, reference.slot(), &reference.digest)
+}
+
+/// The key of a payload, which a slot's blocks with the same payload share.
+#[must_use]
+pub fn payload_key(epoch: u64, slot: Slot, root: &Digest) -> Bytes {
+    slot_key(epoch, slot, root)
+}
+
+/// The key of a commit record.
+#[must_use]
+pub fn commit_key(index: CommitIndex) -> Bytes {
+    Bytes::copy_from_slice(&index.0.to_be_bytes())
+}
+
+/// The key of what exists once an epoch.
+#[must_use]
+pub fn epoch_key(epoch: u64) -> Bytes {
+    Bytes::copy_from_slice(&epoch.to_be_bytes())
+}
+
+impl Record {
+    fn new(table: RecordTable, key: Bytes, value: Bytes) -> Self {
+        Self { table, key, value }
+    }
+
+    /// Which chain the store belongs to.
+    pub(crate) fn epoch(committee: &Committee) -> Self {
+        let chain = Bytes::copy_from_slice(committee.chain().as_bytes());
+        Self::new(RecordTable::Epoch, epoch_key(committee.epoch()), chain)
+    }
+
+    /// An accepted block; `payload` is left out when it was written with the own header.
+    pub(crate) fn header(block: &Block) -> Self {
+        let key = header_key(block.header().epoch, &block.reference());
+        Self::new(RecordTable::Headers, key, block.signed_header().clone())
+    }
+
+    /// A block's payload, unless it is empty.
+    pub(crate) fn payload(block: &Block) -> Option<Self> {
+        let header = block.header();
+        let key = payload_key(header.epoch, header.slot(), &header.payload.root);
+        (!block.payload().is_empty())
+            .then(|| Self::new(RecordTable::Payloads, key, block.payload().bytes().clone()))
+    }
+
+    /// An own header before it is signed, with its payload (R11).
+    pub(crate) fn own(proposal: &Proposal) -> Vec<Self> {
+        let header = proposal.header();
+        let bytes = proposal.header_bytes().clone();
+        let mut records = vec![Self::new(RecordTable::Own, epoch_key(header.epoch), bytes)];
+        if !proposal.payload().is_empty() {
+            let key = payload_key(header.epoch, header.slot(), &header.payload.root);
+            let bytes = proposal.payload().bytes().clone();
+            records.push(Self::new(RecordTable::Payloads, key, bytes));
+        }
+        records
+    }
+
+    /// A commit and the new tip.
+    pub(crate) fn commit(record: &CommitRecord, encoded: Bytes) -> [Self; 2] {
+        let tip = Bytes::copy_from_slice(&record.index.0.to_le_bytes());
+        [
+            Self::new(RecordTable::Commits, commit_key(record.index), encoded),
+            Self::new(RecordTable::Tip, epoch_key(record.epoch), tip),
+        ]
+    }
+}
+
+/// Why a stored block or commit could not be read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ReadError<E> {
+    /// The store failed.
+    Store(E),
+    /// What it holds is not what was written.
+    Damaged(Reject),
+}
+
+/// Reads a block back.
+///
+/// # Errors
+/// When the store fails or its records do not make the block named.
+pub fn read_block<S: RecordSource>(
+    source: &S,
+    epoch: u64,
+    reference: &BlockRef,
+) -> Result<Option<VerifiedBlock>, ReadError<S::Error>> {
+    let key = header_key(epoch, reference);
+    let header = source.read(RecordTable::Headers, &key).map_err(ReadError::Store)?;
+    let Some(header) = header else { return Ok(None) };
+    let payload = read_payload(source, &header)?;
+    let block = read_stored_block(reference, &header, payload).map_err(ReadError::Damaged)?;
+    Ok(Some(block))
+}
+
+fn read_payload<S: RecordSource>(
+    source: &S,
+    signed_header: &Bytes,
+) -> Result<Bytes, ReadError<S::Error>> {
+    let (_, header) = read_stored_header(signed_header).map_err(ReadError::Damaged)?;
+    if header.payload.count == 0 {
+        return Ok(Bytes::new());
+    }
+    let key = payload_key(header.epoch, header.slot(), &header.payload.root);
+    let payload = source.read(RecordTable::Payloads, &key).map_err(ReadError::Store)?;
+    payload.ok_or(ReadError::Damaged(Reject::Payload))
+}

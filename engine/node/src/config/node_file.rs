@@ -1,0 +1,141 @@
+use std::net::SocketAddr;
+use std::path::Path;
+
+use probity_core::crypto::Keypair;
+use serde::{Deserialize, Serialize};
+
+use super::error::read_toml;
+use super::{CommitteeFile, Config, ConfigError, Tuning, units};
+use crate::keys::{load_network_seed, load_signing_key};
+
+/// One validator's file as it stands. Paths are relative to the file's directory.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NodeFile {
+    pub(crate) committee: String,
+    pub(crate) validator: u16,
+    pub(crate) signing_key_file: String,
+    pub(crate) network_key_file: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) listen: Option<String>,
+    pub(crate) data: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) retain: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) storage_limit: Option<String>,
+    #[serde(default)]
+    pub(crate) tuning: RawTuning,
+}
+
+/// The `[tuning]` table; what is left out has its default.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawTuning {
+    min_round_delay: Option<String>,
+    idle_round_delay: Option<String>,
+    intake_transactions: Option<usize>,
+    intake_bytes: Option<String>,
+    verify_threads: Option<usize>,
+    application_lag_commits: Option<u64>,
+}
+
+impl NodeFile {
+    pub(super) fn load(path: &Path) -> Result<Self, ConfigError> {
+        read_toml(path)
+    }
+
+    /// Checks every value and reads the files that this one names; `path` is its own.
+    pub(super) fn into_config(self, path: &Path) -> Result<Config, ConfigError> {
+        let beside = |name: &str| path.parent().unwrap_or(Path::new("")).join(name);
+        let committee_path = beside(&self.committee);
+        let committee = CommitteeFile::load(&committee_path)?;
+        let mine = committee
+            .validators
+            .get(usize::from(self.validator))
+            .ok_or_else(|| {
+                let allowed = "the position of a validator in the committee, from 0";
+                ConfigError::value("validator", self.validator, allowed).in_file(path)
+            })?;
+        let (signing_file, network_file) = (
+            beside(&self.signing_key_file),
+            beside(&self.network_key_file),
+        );
+        let signing = load_signing_key(&signing_file)?;
+        let network_seed = load_network_seed(&network_file)?;
+        let mismatch = |field, key_file, found, listed| {
+            let (found, listed) = (Box::new(found), Box::new(listed));
+            let file = path.to_owned();
+            Err(ConfigError::KeyMismatch {
+                file,
+                field,
+                key_file,
+                found,
+                listed,
+            })
+        };
+        let (found, listed) = (*signing.public().as_bytes(), *mine.signing_key.as_bytes());
+        if found != listed {
+            return mismatch("signing_key_file", signing_file, found, listed);
+        }
+        let (found, listed) = (
+            *Keypair::from_seed(&network_seed).public().as_bytes(),
+            mine.network_key,
+        );
+        if found != listed {
+            return mismatch("network_key_file", network_file, found, listed);
+        }
+        let mut config = Config::new(&committee, signing, network_seed, beside(&self.data))
+            .map_err(|why| why.in_file(&committee_path))?;
+        self.apply(&mut config).map_err(|why| why.in_file(path))?;
+        Ok(config)
+    }
+
+    /// Sets what differs from the defaults.
+    fn apply(&self, config: &mut Config) -> Result<(), ConfigError> {
+        if let Some(text) = &self.listen {
+            config.listen = text.parse::<SocketAddr>().map_err(|_| {
+                let allowed = "an own IP address and port, for example 0.0.0.0:7000";
+                ConfigError::value("listen", text, allowed)
+            })?;
+        }
+        if let Some(text) = &self.retain {
+            config.retain_bytes = units::bytes("retain", text)?;
+        }
+        if let Some(text) = &self.storage_limit {
+            config.storage_limit_bytes = units::bytes("storage_limit", text)?;
+        }
+        if config.retain_bytes > config.storage_limit_bytes {
+            let value = units::show_bytes(config.retain_bytes);
+            return Err(ConfigError::value("retain", value, "at most storage_limit"));
+        }
+        self.tuning.apply(&mut config.tuning)?;
+        config.tuning.check()
+    }
+}
+
+impl RawTuning {
+    fn apply(&self, tuning: &mut Tuning) -> Result<(), ConfigError> {
+        if let Some(text) = &self.min_round_delay {
+            tuning.min_round_delay = units::duration("tuning.min_round_delay", text)?;
+        }
+        if let Some(text) = &self.idle_round_delay {
+            tuning.idle_round_delay = units::duration("tuning.idle_round_delay", text)?;
+        }
+        if let Some(text) = &self.intake_bytes {
+            let bytes = units::bytes("tuning.intake_bytes", text)?;
+            tuning.intake_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        }
+        let Tuning {
+            intake_transactions,
+            verify_threads,
+            application_lag_commits,
+            ..
+        } = tuning;
+        *intake_transactions = self.intake_transactions.unwrap_or(*intake_transactions);
+        *verify_threads = self.verify_threads.unwrap_or(*verify_threads);
+        *application_lag_commits = self
+            .application_lag_commits
+            .unwrap_or(*application_lag_commits);
+        Ok(())
+    }
+}

@@ -1,0 +1,220 @@
+//! Transactions as clients make them: the signed envelope, and the checks that decide validity.
+//!
+//! ```text
+//!   version 1 ‖ network 32 ‖ namespace 4 ‖ sender 32 ‖ idempotency key 16 ‖ expires_ms 8
+//!             ‖ body length 4 ‖ body ‖ signature 64
+//!   └──────────────── hashed to the id ─────────────────────┘
+//! ```
+//!
+//! Integers are little-endian. The signature covers `Domain::Transaction ‖ id`, and the id covers
+//! everything but the signature, so another signature of the same content is the same transaction.
+//!
+//! Two questions are asked of a transaction. *May it enter here and now?* is [`ClientCheck::admit`]:
+//! it reads the clock and costs a hash. *Is it valid, for ever and everywhere?* is
+//! [`TransactionCheck`]: it decides whether blocks are valid, so it knows no clock and no state.
+//! Expiry is the first kind; the order of commits settles it for good (R39).
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use probity_core::TransactionCheck;
+use probity_core::crypto::{Context, Digest, hash};
+use probity_core::limits::TRANSACTION_BYTES_MAX;
+use thiserror::Error;
+
+mod envelope;
+mod key_cache;
+mod signed;
+
+pub use envelope::{BODY_BYTES_MAX, ENVELOPE_VERSION, Envelope, SignedTransaction};
+pub use signed::SignedEnvelope;
+
+/// How far apart a transaction's expiry and its commit may lie, in milliseconds (R39). Within this
+/// window duplicates are recognised.
+pub const REPLAY_WINDOW_MS: u64 = 60_000;
+
+/// What a node asks of its transaction check beyond the verdict on blocks.
+///
+/// Called from the threads that submit and from the intake's, several at once.
+pub trait ClientCheck: TransactionCheck {
+    /// The cheap checks of a transaction that a client hands in: everything but its signature.
+    /// `now_ms` is the wall clock in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// The first fault found. A transaction admitted here may still prove invalid.
+    fn admit(&self, transaction: &[u8], now_ms: u64) -> Result<Admitted, TransactionFault>;
+
+    /// Which transactions are valid, in their order.
+    ///
+    /// Agrees with [`TransactionCheck::first_invalid`]: that is the position of the first `false`.
+    fn verdicts(&self, transactions: &[&[u8]]) -> Vec<bool>;
+}
+
+/// What is known about a transaction once it is admitted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Admitted {
+    /// Its id, which commits name it by.
+    pub id: Digest,
+    /// Whether a second one of the same id is the same transaction.
+    pub duplicate_check: Deduplicate,
+}
+
+/// How duplicates are recognised.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Deduplicate {
+    /// A second transaction of this id is void (R39).
+    ById,
+    /// Each one counts, however often the same bytes come.
+    Never,
+}
+
+/// Why a transaction is refused; always its sender's fault.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum TransactionFault {
+    /// More bytes than a transaction may have.
+    #[error("transaction has {bytes} bytes; allowed: {allowed}")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The greatest size.
+        allowed: usize,
+    },
+    /// No bytes at all.
+    #[error("transaction is empty")]
+    Empty,
+    /// The bytes are no envelope.
+    #[error("malformed envelope: {0}")]
+    Malformed(&'static str),
+    /// Made for another network.
+    #[error("transaction is for another network")]
+    Network,
+    /// The sender's key is no key, or one that fits every signature.
+    #[error("the sender's key is not acceptable")]
+    BadKey,
+    /// The sender did not sign this.
+    #[error("the signature is not valid")]
+    BadSignature,
+    /// Too late already.
+    #[error("transaction expired at {expires_ms} ms; now it is {now_ms} ms")]
+    Expired {
+        /// The last moment it could have been committed.
+        expires_ms: u64,
+        /// The clock.
+        now_ms: u64,
+    },
+    /// Expires so late that duplicates could not be recognised until then (R39).
+    #[error("transaction expires more than {REPLAY_WINDOW_MS} ms from now")]
+    ExpiresTooLate,
+}
+
+/// The checks that come with the engine, by the names that configurations use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum TransactionKind {
+    /// [`SignedEnvelope`]: signed by clients, de-duplicated. The default.
+    #[default]
+    SignedEnvelope,
+    /// [`Opaque`]: any bytes.
+    Opaque,
+}
+
+impl TransactionKind {
+    /// Every kind, in the order of the documentation.
+    pub const ALL: [Self; 2] = [Self::SignedEnvelope, Self::Opaque];
+
+    /// Name and version of the check, part of the chain id (R32).
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SignedEnvelope => SignedEnvelope::NAME,
+            Self::Opaque => Opaque::NAME,
+        }
+    }
+
+    /// The check, for the network whose first epoch has the chain id `network`.
+    #[must_use]
+    pub fn check(self, network: Digest) -> Arc<dyn ClientCheck> {
+        match self {
+            Self::SignedEnvelope => Arc::new(SignedEnvelope::new(network)),
+            Self::Opaque => Arc::new(Opaque),
+        }
+    }
+}
+
+impl fmt::Display for TransactionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for TransactionKind {
+    type Err = UnknownTransactionKind;
+
+    fn from_str(name: &str) -> Result<Self, UnknownTransactionKind> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.name() == name)
+            .ok_or(UnknownTransactionKind)
+    }
+}
+
+/// The name is not that of a built-in check.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[error("unknown transaction check; allowed: signed-envelope/1, opaque/1")]
+pub struct UnknownTransactionKind;
+
+/// Takes any bytes for a transaction: 1 to 65,536 of them. Nothing is signed, nothing expires and
+/// nothing is a duplicate: the application looks after all that.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Opaque;
+
+impl Opaque {
+    /// Name and version.
+    pub const NAME: &'static str = "opaque/1";
+}
+
+impl TransactionCheck for Opaque {
+    fn name(&self) -> &str {
+        Self::NAME
+    }
+
+    fn first_invalid(&self, transactions: &[&[u8]]) -> Option<usize> {
+        transactions
+            .iter()
+            .position(|transaction| check_size(transaction).is_err())
+    }
+}
+
+impl ClientCheck for Opaque {
+    fn admit(&self, transaction: &[u8], _now_ms: u64) -> Result<Admitted, TransactionFault> {
+        check_size(transaction)?;
+        let id = hash(Context::Transaction, &[transaction]);
+        Ok(Admitted {
+            id,
+            duplicate_check: Deduplicate::Never,
+        })
+    }
+
+    fn verdicts(&self, transactions: &[&[u8]]) -> Vec<bool> {
+        transactions
+            .iter()
+            .map(|transaction| check_size(transaction).is_ok())
+            .collect()
+    }
+}
+
+/// The size that every kind of transaction must have (R4).
+fn check_size(transaction: &[u8]) -> Result<(), TransactionFault> {
+    match transaction.len() {
+        0 => Err(TransactionFault::Empty),
+        1..=TRANSACTION_BYTES_MAX => Ok(()),
+        bytes => Err(TransactionFault::TooLarge {
+            bytes,
+            allowed: TRANSACTION_BYTES_MAX,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests;
