@@ -13,7 +13,7 @@ const ACCEPTED: u8 = 0x80;
 #[derive(Debug)]
 pub(crate) struct Ledger {
     started: Instant,
-    /// Microseconds from the start, at which latency begins to count.
+    /// Microseconds on the ledger's clock, from which latency counts.
     due_us: Vec<AtomicU32>,
     /// 0: never handed over. Otherwise one more than the validator it was handed to, and `ACCEPTED`.
     state: Vec<AtomicU8>,
@@ -29,9 +29,9 @@ pub(crate) struct Row {
 }
 
 impl Ledger {
-    /// Rows for `transactions` of a run that starts at `started`, with their memory touched, so that
-    /// it does not show up as the validators' later.
-    pub(crate) fn new(transactions: usize, started: Instant) -> Self {
+    /// Rows for `transactions`, and a clock that starts now. Their memory is touched, so that it does
+    /// not show up as the validators' later.
+    pub(crate) fn new(transactions: usize) -> Self {
         let mut due_us = Vec::with_capacity(transactions);
         due_us.resize_with(transactions, || AtomicU32::new(u32::MAX));
         let mut state = Vec::with_capacity(transactions);
@@ -39,7 +39,7 @@ impl Ledger {
         for row in &state {
             row.store(0, Ordering::Relaxed);
         }
-        Self { started, due_us, state }
+        Self { started: Instant::now(), due_us, state }
     }
 
     /// How many rows there are.
@@ -47,14 +47,9 @@ impl Ledger {
         self.state.len()
     }
 
-    /// Time since the start of the run; zero before it.
+    /// Time on the ledger's clock.
     pub(crate) fn elapsed(&self) -> Duration {
         self.started.elapsed()
-    }
-
-    /// When the run started or will start.
-    pub(crate) fn started(&self) -> Instant {
-        self.started
     }
 
     /// Notes that `row` is given now; must precede the call of `submit`.
@@ -119,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_row_is_read_as_it_was_written() {
-        let ledger = Ledger::new(3, Instant::now());
+        let ledger = Ledger::new(3);
         assert_eq!(ledger.row(1), None);
         let row = Row { taker: 63, due: Duration::from_micros(1_234) };
         ledger.hand_over(1, row);

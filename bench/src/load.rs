@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use probity::{Node, SubmitError};
@@ -17,7 +17,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(50);
 /// An open-loop client looks at the clock at least this often while transactions fall due, so that
 /// they travel in batches.
 const TICK: Duration = Duration::from_millis(1);
-/// A client's retry queue is looked at again after this, if the load goes on.
+/// Transactions submitted at once.
 const BATCH_TRANSACTIONS_MAX: usize = CHUNK_TRANSACTIONS;
 
 /// What all clients of a run share.
@@ -26,8 +26,10 @@ pub(crate) struct Load {
     pub(crate) pool: Arc<Pool>,
     /// Where they are written down.
     pub(crate) ledger: Arc<Ledger>,
-    /// When to stop.
-    pub(crate) ends: Instant,
+    /// When the load starts, on the ledger's clock.
+    pub(crate) starts: Duration,
+    /// When it ends, on the same clock.
+    pub(crate) ends: Duration,
     /// Clients in all.
     pub(crate) clients: usize,
     /// The next chunk of the pool; for saturation.
@@ -58,13 +60,18 @@ struct Held {
 }
 
 impl Client<'_> {
+    /// Whether the load has ended.
+    fn ended(&self) -> bool {
+        self.load.ledger.elapsed() >= self.load.ends
+    }
+
     /// Submits as fast as the validator takes, until the load ends.
     ///
     /// # Errors
     /// What the validator answered, if it was anything but yes or `Busy`.
     pub(crate) fn saturate(&self) -> Result<(), String> {
-        let Load { pool, next_chunk, ends, ran_dry, .. } = self.load;
-        while Instant::now() < *ends {
+        let Load { pool, next_chunk, ran_dry, .. } = self.load;
+        while !self.ended() {
             let first = next_chunk.fetch_add(1, Ordering::Relaxed) * CHUNK_TRANSACTIONS;
             let end = (first + CHUNK_TRANSACTIONS).min(pool.transactions());
             if first >= end {
@@ -75,7 +82,7 @@ impl Client<'_> {
             let mut held: VecDeque<Held> = (first..end)
                 .map(|sequence| Held { sequence, due: None, bytes: bytes(sequence) })
                 .collect();
-            while !held.is_empty() && Instant::now() < *ends {
+            while !held.is_empty() && !self.ended() {
                 let pause = self.submit(&mut held)?;
                 self.sleep(pause);
             }
@@ -89,11 +96,11 @@ impl Client<'_> {
     /// # Errors
     /// As for [`saturate`](Self::saturate).
     pub(crate) fn pace(&self, rate: u64) -> Result<(), String> {
-        let Load { pool, ledger, ends, clients, .. } = self.load;
-        let due = |sequence: usize| Duration::from_secs_f64(sequence as f64 / rate as f64);
+        let Load { pool, ledger, starts, clients, .. } = self.load;
+        let due = |sequence: usize| *starts + Duration::from_secs_f64(sequence as f64 / rate as f64);
         let mut sequence = self.number;
         let mut held = VecDeque::new();
-        while Instant::now() < *ends {
+        while !self.ended() {
             let now = ledger.elapsed();
             while sequence < pool.transactions() && due(sequence) <= now {
                 let bytes = pool.transaction(sequence);
@@ -151,7 +158,7 @@ impl Client<'_> {
     /// Sleeps, but not beyond the end of the load.
     fn sleep(&self, pause: Option<Duration>) {
         let Some(pause) = pause else { return };
-        let left = self.load.ends.saturating_duration_since(Instant::now());
+        let left = self.load.ends.saturating_sub(self.load.ledger.elapsed());
         thread::sleep(pause.min(PAUSE_MAX).min(left));
     }
 }

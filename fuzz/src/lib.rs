@@ -10,7 +10,10 @@
 //! - `cargo test -p probity-fuzz` runs every target over its corpus, on stable Rust, in seconds.
 //! - `cargo +nightly fuzz run --features libfuzzer decode_block` looks for new inputs.
 //!
-//! What a target finds goes into `corpus/<target>/` under a name that says what it is, and is thereby a test. The
+//! The second one adds inputs that reach new code to the corpus; name an empty directory in front of it, as in
+//! `… decode_block NEW fuzz/corpus/decode_block`, and they go there instead.
+//!
+//! An input that broke a promise goes into `corpus/<target>/` under a name that says so, and is thereby a test. The
 //! first inputs come from `cargo run -p probity-fuzz --example make_corpus`.
 #![forbid(unsafe_code)]
 

@@ -81,16 +81,6 @@ impl<'a> Reader<'a> {
         Ok(array)
     }
 
-    /// The next `length` bytes, shared.
-    pub(crate) fn take(&mut self, length: usize) -> Result<Bytes, DecodeError> {
-        if self.remaining() < length {
-            return Err(DecodeError::Short);
-        }
-        let taken = self.bytes.slice(self.at..self.at + length);
-        self.at += length;
-        Ok(taken)
-    }
-
     pub(crate) fn rest(&mut self) -> Bytes {
         let rest = self.bytes.slice(self.at..);
         self.at = self.bytes.len();

@@ -124,7 +124,7 @@ pub fn digest_of(encoded: &[u8]) -> Digest {
 
 /// R21: what stands for the reputation table until scores exist.
 #[must_use]
-pub fn empty_reputation() -> Digest {
+pub(crate) fn empty_reputation() -> Digest {
     hash(Context::ReputationTable, &[])
 }
 

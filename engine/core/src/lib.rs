@@ -8,13 +8,20 @@ mod commit;
 mod committee;
 pub mod crypto;
 mod dag;
+mod fetch;
 mod finality;
+mod grounding;
 mod id;
+mod input;
 pub mod limits;
 mod message;
 mod order;
 mod output;
 pub mod record;
+mod recover;
+mod replica;
+mod round_clock;
+mod suspended;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod thresholds;
@@ -29,8 +36,11 @@ pub use committee::{
 pub use finality::CommitCertificate;
 pub use id::{CommitIndex, IdMap, Round, Time, ValidatorIndex};
 pub use message::Message;
+pub use input::{Delivery, Link, Pending};
 pub use order::Path;
 pub use output::{Outcome, Output, PayloadRoom, PersistTicket};
+pub use recover::{RecoverError, Recovered};
+pub use replica::{ProposalContent, Replica, ReplicaConfig, ReplicaStatus};
 pub use thresholds::{FaultBounds, Mode, Profile, Rule, ThresholdError, Thresholds, UnknownProfile};
 pub use verify::{
     Reject, Rejected, SignedVotes, TransactionCheck, VerifiedBlock, verify_block, verify_evidence,

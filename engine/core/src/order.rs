@@ -162,16 +162,6 @@ impl Order {
         self.votes.collect(gc_round);
     }
 
-    /// R18: drops every decision not yet output and decides again; what a new schedule or an install asks for.
-    pub(crate) fn decide_again(&mut self, dag: &Dag) {
-        self.votes.drop_decisions();
-        let (first, last) = (self.cursor.0, dag.highest_round());
-        for round in (first.0..=last.0).map(Round) {
-            self.decide_round_directly(dag, round);
-        }
-        self.decide_by_anchors(dag);
-    }
-
     fn extend_slots(&mut self, highest: Round) {
         let known = u32::try_from(self.slots.len()).expect("the window is bounded");
         let from = self.cursor.0.plus(known);

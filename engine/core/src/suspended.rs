@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::block::{BlockRef, Slot};
+use crate::committee::{Committee, Tally};
 use crate::crypto::Digest;
 use crate::id::{Round, ValidatorIndex};
 use crate::limits::{SUSPENDED_BYTES_MAX, SUSPENDED_PEER_BYTES_MAX};
@@ -33,6 +34,10 @@ impl Suspended {
 
     pub(crate) fn len(&self) -> usize {
         self.blocks.len()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(crate) fn contains(&self, reference: &BlockRef) -> bool {
@@ -102,6 +107,15 @@ impl Suspended {
     /// Whether some suspended block waits for this one.
     pub(crate) fn is_awaited(&self, parent: &BlockRef) -> bool {
         self.children.contains_key(parent)
+    }
+
+    /// The weight of the authors whose suspended blocks wait for this one.
+    pub(crate) fn awaiting_weight(&self, parent: &BlockRef, committee: &Committee) -> u64 {
+        let mut tally = Tally::default();
+        for child in self.children.get(parent).map_or(&[][..], Vec::as_slice) {
+            tally.add(child.author, committee);
+        }
+        tally.weight()
     }
 
     /// A parent was accepted or collected: returns the blocks that lack nothing any more.

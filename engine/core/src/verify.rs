@@ -332,7 +332,7 @@ fn check_payload(header: &Header, bytes: Bytes) -> Result<Payload, Reject> {
 ///
 /// # Errors
 /// When the bytes are no block or not the one named.
-pub fn read_stored_block(
+pub(crate) fn read_stored_block(
     reference: &BlockRef,
     signed_header: &Bytes,
     payload: Bytes,
@@ -354,7 +354,7 @@ pub fn read_stored_block(
 ///
 /// # Errors
 /// When the bytes are no signed header.
-pub fn read_stored_header(signed_header: &Bytes) -> Result<(BlockRef, Header), Reject> {
+pub(crate) fn read_stored_header(signed_header: &Bytes) -> Result<(BlockRef, Header), Reject> {
     let (decoded, _) = codec::decode_signed_header(signed_header).map_err(Reject::Malformed)?;
     let block = Block::from_parts(decoded, Payload::empty());
     Ok((block.reference(), block.header().clone()))

@@ -24,6 +24,17 @@ impl AuthorSet {
         fresh
     }
 
+    /// Takes `author` out; whether it was in the set.
+    ///
+    /// # Panics
+    /// When the index is 256 or more.
+    pub fn remove(&mut self, author: ValidatorIndex) -> bool {
+        let (word, bit) = place(author);
+        let present = self.words[word] & bit != 0;
+        self.words[word] &= !bit;
+        present
+    }
+
     /// Whether `author` is in the set.
     #[must_use]
     pub fn contains(&self, author: ValidatorIndex) -> bool {

@@ -179,11 +179,6 @@ impl Votes {
         }
     }
 
-    /// R18: forgets every decision of slots not yet output.
-    pub(crate) fn drop_decisions(&mut self) {
-        self.rows.iter_mut().flatten().for_each(|slot| slot.decided = None);
-    }
-
     pub(crate) fn collect(&mut self, gc_round: Round) {
         while self.gc_round < gc_round {
             self.gc_round = self.gc_round.next();

@@ -189,7 +189,11 @@ impl ValidatorInfo {
             .ok()
             .filter(|stake| *stake > 0)
             .ok_or_else(|| {
-                ConfigError::value(field("stake"), raw.stake, "1 to 9223372036854775807")
+                ConfigError::value(
+                    field("stake"),
+                    raw.stake.to_string(),
+                    "1 to 9223372036854775807",
+                )
             })?;
         Ok(Self {
             name: raw.name.clone(),
@@ -203,7 +207,7 @@ impl ValidatorInfo {
     fn to_raw(&self, at: usize) -> Result<RawValidator, ConfigError> {
         let stake = i64::try_from(self.stake).map_err(|_| {
             let field = format!("validators[{at}].stake");
-            ConfigError::value(field, self.stake, "1 to 9223372036854775807")
+            ConfigError::value(field, self.stake.to_string(), "1 to 9223372036854775807")
         })?;
         Ok(RawValidator {
             name: self.name.clone(),

@@ -91,13 +91,13 @@ impl ConfigError {
     /// A value that is not allowed, in a file still to be named by [`in_file`](Self::in_file).
     pub(super) fn value(
         field: impl Into<String>,
-        value: impl ToString,
+        value: impl Into<String>,
         allowed: &'static str,
     ) -> Self {
         Self::Value {
             file: PathBuf::new(),
             field: field.into(),
-            value: value.to_string(),
+            value: value.into(),
             allowed,
         }
     }

@@ -54,7 +54,7 @@ impl NodeFile {
             .get(usize::from(self.validator))
             .ok_or_else(|| {
                 let allowed = "the position of a validator in the committee, from 0";
-                ConfigError::value("validator", self.validator, allowed).in_file(path)
+                ConfigError::value("validator", self.validator.to_string(), allowed).in_file(path)
             })?;
         let (signing_file, network_file) = (
             beside(&self.signing_key_file),

@@ -1,0 +1,252 @@
+//! From stored records to a running replica (R36), or a refusal when they contradict each other.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::block::{BlockRef, Payload, Proposal};
+use crate::codec::{DecodeError, decode_unsigned_header};
+use crate::commit::{CommitRecord, digest_of};
+use crate::committee::Committee;
+use crate::crypto::Digest;
+use crate::id::{CommitIndex, Round, ValidatorIndex};
+use crate::record::{
+    ReadError, RecordSource, RecordTable, commit_key, epoch_key, payload_key, read_block, round_key,
+};
+use crate::verify::{Reject, VerifiedBlock, read_stored_header};
+
+/// What a store says about the past: the last commit, the blocks above the gc round, the last own header.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    pub(crate) fresh: bool,
+    pub(crate) last: Option<(CommitRecord, Digest)>,
+    /// Blocks at or below the gc round that are remembered, with their parents, by ascending round.
+    pub(crate) collected: Vec<(BlockRef, Vec<BlockRef>)>,
+    /// Blocks above the gc round, by ascending round.
+    pub(crate) live: Vec<VerifiedBlock>,
+    /// Blocks that recent commits ordered.
+    pub(crate) committed: BTreeMap<BlockRef, CommitIndex>,
+    /// The own header of the highest round, to be signed again.
+    pub(crate) own: Option<Proposal>,
+}
+
+impl Recovered {
+    /// Reads what a replica needs to go on. An empty store is a fresh start.
+    ///
+    /// # Errors
+    /// When the store fails, belongs to another chain, or contradicts itself.
+    pub fn load<S: RecordSource>(
+        source: &S,
+        committee: &Committee,
+        me: ValidatorIndex,
+    ) -> Result<Self, RecoverError<S::Error>> {
+        let epoch = committee.epoch();
+        match read(source, RecordTable::Epoch, &epoch_key(epoch))? {
+            Some(chain) if chain.as_ref() == committee.chain().as_bytes() => {}
+            Some(_) => return Err(RecoverError::OtherChain),
+            None => return Self::fresh(source),
+        }
+        let last = last_commit(source, committee)?;
+        let gc_round = last.as_ref().map_or(Round::GENESIS, |(record, _)| {
+            committee.gc_round(record.leader.round)
+        });
+        let floor = gc_round.minus(2 * committee.gc_depth());
+        let committed = match &last {
+            Some((record, _)) => recent_commits(source, record, floor)?,
+            None => BTreeMap::new(),
+        };
+        let mut recovered = Self { fresh: false, last, committed, ..Self::default() };
+        recovered.load_blocks(source, committee, (floor, gc_round))?;
+        recovered.own = own_header(source, committee, me)?;
+        Ok(recovered)
+    }
+
+    /// A store without our epoch must be empty, or it belongs to somebody else.
+    fn fresh<S: RecordSource>(source: &S) -> Result<Self, RecoverError<S::Error>> {
+        for table in [RecordTable::Epoch, RecordTable::Headers, RecordTable::Commits] {
+            let mut used = false;
+            let visit = &mut |_: &[u8], _: &[u8]| {
+                used = true;
+                false
+            };
+            source.scan(table, &[], visit).map_err(RecoverError::Store)?;
+            if used {
+                return Err(RecoverError::OtherChain);
+            }
+        }
+        Ok(Self { fresh: true, ..Self::default() })
+    }
+
+    /// The last durable commit.
+    #[must_use]
+    pub fn last_commit(&self) -> CommitIndex {
+        self.last.as_ref().map_or(CommitIndex::GENESIS, |(record, _)| record.index)
+    }
+
+    fn load_blocks<S: RecordSource>(
+        &mut self,
+        source: &S,
+        committee: &Committee,
+        (floor, gc_round): (Round, Round),
+    ) -> Result<(), RecoverError<S::Error>> {
+        let epoch = committee.epoch();
+        let mut headers: Vec<Bytes> = Vec::new();
+        let visit = &mut |key: &[u8], value: &[u8]| {
+            let ours = key.starts_with(&epoch.to_be_bytes());
+            if ours {
+                headers.push(Bytes::copy_from_slice(value));
+            }
+            ours
+        };
+        let from = round_key(epoch, floor.next());
+        source.scan(RecordTable::Headers, &from, visit).map_err(RecoverError::Store)?;
+        for bytes in headers {
+            let (reference, header) =
+                read_stored_header(&bytes).map_err(RecoverError::Block)?;
+            if reference.round <= gc_round {
+                self.collected.push((reference, header.parents));
+                continue;
+            }
+            let block = read_block(source, epoch, &reference).map_err(RecoverError::from_read)?;
+            self.live.extend(block);
+        }
+        Ok(())
+    }
+}
+
+fn read<S: RecordSource>(
+    source: &S,
+    table: RecordTable,
+    key: &[u8],
+) -> Result<Option<Bytes>, RecoverError<S::Error>> {
+    source.read(table, key).map_err(RecoverError::Store)
+}
+
+fn last_commit<S: RecordSource>(
+    source: &S,
+    committee: &Committee,
+) -> Result<Option<(CommitRecord, Digest)>, RecoverError<S::Error>> {
+    let Some(tip) = read(source, RecordTable::Tip, &epoch_key(committee.epoch()))? else {
+        return Ok(None);
+    };
+    let tip: [u8; 8] = tip.as_ref().try_into().map_err(|_| RecoverError::Tip)?;
+    let (record, digest) = read_commit(source, CommitIndex(u64::from_le_bytes(tip)))?
+        .ok_or(RecoverError::Tip)?;
+    Ok(Some((record, digest)))
+}
+
+fn read_commit<S: RecordSource>(
+    source: &S,
+    index: CommitIndex,
+) -> Result<Option<(CommitRecord, Digest)>, RecoverError<S::Error>> {
+    let Some(bytes) = read(source, RecordTable::Commits, &commit_key(index))? else {
+        return Ok(None);
+    };
+    let record = CommitRecord::decode(&bytes).map_err(RecoverError::Commit)?;
+    if record.index != index {
+        return Err(RecoverError::Tip);
+    }
+    Ok(Some((record, digest_of(&bytes))))
+}
+
+/// The blocks above `floor` that were ordered, walking the chain of records back.
+fn recent_commits<S: RecordSource>(
+    source: &S,
+    last: &CommitRecord,
+    floor: Round,
+) -> Result<BTreeMap<BlockRef, CommitIndex>, RecoverError<S::Error>> {
+    let mut committed = BTreeMap::new();
+    let mut record = last.clone();
+    while record.leader.round > floor {
+        for (block, _) in record.blocks.iter().filter(|(block, _)| block.round > floor) {
+            committed.insert(*block, record.index);
+        }
+        if record.index.0 <= 1 {
+            break;
+        }
+        let Some((before, digest)) = read_commit(source, CommitIndex(record.index.0 - 1))? else {
+            break;
+        };
+        if digest != record.previous {
+            return Err(RecoverError::BrokenChain(record.index));
+        }
+        record = before;
+    }
+    Ok(committed)
+}
+
+fn own_header<S: RecordSource>(
+    source: &S,
+    committee: &Committee,
+    me: ValidatorIndex,
+) -> Result<Option<Proposal>, RecoverError<S::Error>> {
+    let key = epoch_key(committee.epoch());
+    let Some(bytes) = read(source, RecordTable::Own, &key)? else { return Ok(None) };
+    let header = decode_unsigned_header(&bytes).map_err(RecoverError::Commit)?;
+    if header.author != me {
+        return Err(RecoverError::OtherValidator(header.author));
+    }
+    let payload = if header.payload.count == 0 {
+        Payload::empty()
+    } else {
+        let key = payload_key(header.epoch, header.slot(), &header.payload.root);
+        let bytes = read(source, RecordTable::Payloads, &key)?;
+        bytes
+            .and_then(|bytes| Payload::parse(bytes, header.payload.count))
+            .ok_or(RecoverError::Block(Reject::Payload))?
+    };
+    Ok(Some(Proposal::new(header, payload)))
+}
+
+/// Why a store cannot be continued.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum RecoverError<E> {
+    /// Reading failed.
+    Store(E),
+    /// The store belongs to another network, epoch or set of parameters.
+    OtherChain,
+    /// The store belongs to another validator.
+    OtherValidator(ValidatorIndex),
+    /// The last commit is missing or not the one named.
+    Tip,
+    /// The record before this one is not the one it chains to.
+    BrokenChain(CommitIndex),
+    /// A stored block is damaged.
+    Block(Reject),
+    /// A stored commit or own header is damaged.
+    Commit(DecodeError),
+}
+
+impl<E> RecoverError<E> {
+    fn from_read(error: ReadError<E>) -> Self {
+        match error {
+            ReadError::Store(error) => Self::Store(error),
+            ReadError::Damaged(reject) => Self::Block(reject),
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for RecoverError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => write!(f, "the store could not be read: {error}"),
+            Self::OtherChain => f.write_str(
+                "the store belongs to another network, committee or set of parameters",
+            ),
+            Self::OtherValidator(author) => {
+                write!(f, "the store belongs to validator {author} of this committee")
+            }
+            Self::Tip => f.write_str("the last commit is missing from the store"),
+            Self::BrokenChain(index) => {
+                write!(f, "commit {index} does not chain to the one before it")
+            }
+            Self::Block(reject) => write!(f, "a stored block is damaged: {reject}"),
+            Self::Commit(error) => write!(f, "a stored record is damaged: {error}"),
+        }
+    }
+}
+
+impl<E: fmt::Debug + fmt::Display> std::error::Error for RecoverError<E> {}
+

@@ -1,0 +1,288 @@
+//! One validator's protocol state: wires the rules together and contains none itself.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use crate::block::{Block, BlockRef, Slot};
+use crate::commit::CommitRecord;
+use crate::committee::{AuthorSet, Committee};
+use crate::crypto::{Digest, Signature};
+use crate::dag::Dag;
+use crate::fetch::Fetch;
+use crate::finality::Finality;
+use crate::grounding::Grounding;
+use crate::id::{CommitIndex, Round, Time, ValidatorIndex};
+use crate::input::{Delivery, Link, Pending};
+use crate::order::Order;
+use crate::output::{Output, PersistTicket};
+use crate::record::Record;
+use crate::recover::Recovered;
+use crate::round_clock::RoundClock;
+use crate::suspended::Suspended;
+use crate::verify::{SignedVotes, VerifiedBlock};
+
+mod admit;
+mod checks;
+mod output_step;
+mod propose;
+mod restart;
+mod serve;
+
+pub use propose::ProposalContent;
+use propose::{InFlight, OwnBlock};
+use serve::Replay;
+
+/// What a replica is told at its start.
+#[derive(Clone, Debug)]
+pub struct ReplicaConfig {
+    /// The epoch's committee.
+    pub committee: Arc<Committee>,
+    /// Which member this is.
+    pub me: ValidatorIndex,
+    /// Shortest time between two own blocks, in microseconds (R9).
+    pub min_round_delay_us: u64,
+    /// Longest wait while nothing is pending, in microseconds (R9).
+    pub idle_round_delay_us: u64,
+}
+
+/// One validator's protocol state. Knows no clock, socket, disk or thread.
+///
+/// - `handle_*` tells it what happened;
+/// - [`Replica::poll_output`] says what to do, in the order to do it;
+/// - [`Replica::next_deadline`] says when to come back;
+/// - everything else only looks.
+///
+/// The same calls give the same outputs, byte for byte.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    config: ReplicaConfig,
+    committee: Arc<Committee>,
+    dag: Dag,
+    order: Order,
+    grounding: Grounding,
+    suspended: Suspended,
+    fetch: Fetch,
+    finality: Finality,
+    clock: RoundClock,
+
+    /// Blocks whose parents are all here, to be accepted in this step.
+    ready: VecDeque<VerifiedBlock>,
+    /// Slots known to hold two signed headers (R12).
+    equivocations: BTreeSet<Slot>,
+    /// Bytes of blocks on slots that were already occupied, by author (R6).
+    extra_bytes: Vec<usize>,
+    connected: AuthorSet,
+    replays: Vec<Replay>,
+
+    /// `P`: the highest own round ever handed to `Persist` (section 4).
+    own_round: Round,
+    in_flight: Option<InFlight>,
+    /// A proposal was asked for and not answered yet.
+    wanted: Option<Round>,
+    /// Own accepted blocks, newest last, down to `gc_round - gc_depth` (R8).
+    own_refs: VecDeque<BlockRef>,
+    /// Own blocks whose end is not known yet (R24).
+    own_open: BTreeMap<Round, OwnBlock>,
+    own_payload_bytes: usize,
+    pending: Pending,
+    /// Accepted, uncommitted blocks with payload (R9).
+    payload_blocks: usize,
+    /// A block signed with our key that we did not make: stop proposing (R37).
+    amnesia: bool,
+
+    /// When the next proposal may become due by time alone.
+    wake_at: Option<Time>,
+
+    last: Option<(CommitRecord, Digest)>,
+    skipped: Vec<Slot>,
+    /// The highest round of blocks that a commit or a collection grounded in this step.
+    regrounded: Round,
+
+    records: Vec<Record>,
+    last_ticket: PersistTicket,
+    durable: PersistTicket,
+    /// Outputs that wait until their ticket is durable.
+    held: VecDeque<(PersistTicket, Output)>,
+    outputs: VecDeque<Output>,
+    accepted_blocks: u64,
+}
+
+/// Accepted blocks that may wait for the next `Persist` before one is made for them alone.
+const RECORDS_WAITING_MAX: usize = 256;
+
+impl Replica {
+    /// A replica that goes on from what the store said.
+    ///
+    /// # Panics
+    /// When `config.me` is no member of the committee.
+    #[must_use]
+    pub fn new(config: ReplicaConfig, recovered: Recovered, now: Time) -> Self {
+        assert!(config.committee.member(config.me).is_some(), "a replica is a committee member");
+        restart::start(config, recovered, now)
+    }
+
+    /// A verified block arrived.
+    pub fn handle_block(&mut self, now: Time, delivery: Delivery) {
+        self.admit(now, delivery);
+        self.settle(now);
+        self.step(now);
+    }
+
+    /// Commit votes arrived in a block that was refused although its header's signature was valid (R25).
+    pub fn handle_votes(&mut self, votes: &SignedVotes) {
+        if let Some(certificate) = self.finality.handle_votes(votes) {
+            self.outputs.push_back(Output::Certified(certificate));
+        }
+    }
+
+    /// A link came up or went down.
+    pub fn handle_link(&mut self, now: Time, peer: ValidatorIndex, link: Link) {
+        if peer == self.config.me || self.committee.member(peer).is_none() {
+            return;
+        }
+        match link {
+            Link::Up => {
+                self.connected.insert(peer);
+                self.ask_replay(now, peer);
+            }
+            Link::Down => {
+                self.connected.remove(peer);
+            }
+        }
+        self.step(now);
+    }
+
+    /// Whether transactions wait for the next own block; told on every change.
+    pub fn handle_pending(&mut self, now: Time, pending: Pending) {
+        self.pending = pending;
+        self.step(now);
+    }
+
+    /// The ticket's records, and those of all tickets before, are durable.
+    pub fn handle_persisted(&mut self, now: Time, ticket: PersistTicket) {
+        assert!(ticket <= self.last_ticket, "only tickets that were handed out come back");
+        self.durable = self.durable.max(ticket);
+        while self.held.front().is_some_and(|(needs, _)| *needs <= self.durable) {
+            self.outputs.extend(self.held.pop_front().map(|(_, output)| output));
+        }
+        self.sign_when_durable();
+        self.step(now);
+    }
+
+    /// The signature of the own block whose header has this digest.
+    pub fn handle_signature(&mut self, now: Time, header_digest: Digest, signature: Signature) {
+        self.seal(now, header_digest, signature);
+        self.settle(now);
+        self.step(now);
+    }
+
+    /// Time passed; call when [`Replica::next_deadline`] is over.
+    pub fn handle_tick(&mut self, now: Time) {
+        self.step(now);
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`Replica::handle_tick`] at the latest; `None` while only events matter.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Time> {
+        let fetch = if self.connected.is_empty() { None } else { self.fetch.next_deadline() };
+        [self.proposal_deadline(), fetch, self.replay_deadline()].into_iter().flatten().min()
+    }
+
+    /// What a look at the replica shows.
+    #[must_use]
+    pub fn status(&self) -> ReplicaStatus {
+        ReplicaStatus {
+            round: self.own_round,
+            frontier: self.clock.frontier(),
+            gc_round: self.dag.gc_round(),
+            last_commit: self.last_index(),
+            last_leader: self.last.as_ref().map_or(Round::GENESIS, |(last, _)| last.leader.round),
+            certified: self.finality.certificate().map_or(CommitIndex::GENESIS, |c| c.index),
+            dag_blocks: self.dag.len(),
+            suspended_blocks: self.suspended.len(),
+            missing_blocks: self.fetch.len(),
+            accepted_blocks: self.accepted_blocks,
+            equivocations: self.equivocations.len(),
+            amnesia: self.amnesia,
+        }
+    }
+
+    fn last_index(&self) -> CommitIndex {
+        self.last.as_ref().map_or(CommitIndex::GENESIS, |(last, _)| last.index)
+    }
+
+    /// Accepts what is ready and outputs what is decided, until neither is left.
+    fn settle(&mut self, now: Time) {
+        loop {
+            while let Some(block) = self.ready.pop_front() {
+                self.accept(now, block.block());
+            }
+            if !self.output_next(now) {
+                break;
+            }
+        }
+        if self.records.len() > RECORDS_WAITING_MAX {
+            self.persist();
+        }
+    }
+
+    /// Proposes, fetches and asks for replays when it is time.
+    fn step(&mut self, now: Time) {
+        self.want_proposal(now);
+        self.send_requests(now);
+        if cfg!(debug_assertions) {
+            self.check();
+        }
+    }
+
+    /// Hands all waiting records to the shell; everything emitted until now is durable with this ticket.
+    fn persist(&mut self) -> PersistTicket {
+        self.last_ticket = PersistTicket(self.last_ticket.0 + 1);
+        let records = std::mem::take(&mut self.records);
+        self.outputs.push_back(Output::Persist { ticket: self.last_ticket, records });
+        self.last_ticket
+    }
+
+    /// Emits `output` once everything persisted so far is durable.
+    fn hold(&mut self, output: Output) {
+        self.held.push_back((self.last_ticket, output));
+    }
+
+    fn accept(&mut self, now: Time, block: &Arc<Block>) {
+        admit::accept(self, now, block);
+    }
+}
+
+/// A look at a replica, for `status()` and tests.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReplicaStatus {
+    /// `P`: the highest own round.
+    pub round: Round,
+    /// `T`: the round that a quorum allows.
+    pub frontier: Round,
+    /// The highest collected round.
+    pub gc_round: Round,
+    /// The last commit.
+    pub last_commit: CommitIndex,
+    /// The round of its leader.
+    pub last_leader: Round,
+    /// The highest commit with a certificate (R25).
+    pub certified: CommitIndex,
+    /// Accepted blocks above the gc round.
+    pub dag_blocks: usize,
+    /// Blocks that wait for parents.
+    pub suspended_blocks: usize,
+    /// Blocks that are asked for.
+    pub missing_blocks: usize,
+    /// Blocks accepted since the start.
+    pub accepted_blocks: u64,
+    /// Slots known to hold two signed headers, above the gc round.
+    pub equivocations: usize,
+    /// Somebody else signs with our key, or our disk lost what we signed: no more proposals (R37).
+    pub amnesia: bool,
+}

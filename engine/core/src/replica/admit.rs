@@ -1,0 +1,195 @@
+//! From a verified block to an accepted one (R5, R6, R12).
+
+use std::sync::Arc;
+
+use crate::block::{Block, BlockRef, EquivocationProof};
+use crate::fetch::Need;
+use crate::grounding::Grounded;
+use crate::id::{Round, Time, ValidatorIndex};
+use crate::input::Delivery;
+use crate::limits::{EVIDENCE_KEPT_MAX, EXTRA_BLOCK_BYTES_MAX, FETCH_RETRY_MAX_US};
+use crate::output::Output;
+use crate::record::Record;
+use crate::verify::{SignedVotes, VerifiedBlock};
+
+use super::Replica;
+
+impl Replica {
+    /// R5, R6: drops, suspends or readies a block.
+    pub(super) fn admit(&mut self, now: Time, delivery: Delivery) {
+        let Delivery { from, block } = delivery;
+        let reference = block.block().reference();
+        self.handle_votes(&SignedVotes::of(block.block()));
+        if self.is_known(&reference) {
+            return;
+        }
+        if reference.author == self.config.me {
+            self.suspect_amnesia(block.block());
+            return;
+        }
+        let asked = self.fetch.contains(&reference) || self.suspended.is_awaited(&reference);
+        self.fetch.forget(&reference);
+        if reference.round <= self.dag.gc_round() {
+            self.hold_collected(now, from, block.block());
+            return;
+        }
+        self.note_equivocation(block.block());
+        let unsolicited = !asked;
+        if unsolicited {
+            let ceiling = self.clock.frontier().plus(self.committee.gc_depth());
+            if reference.round > ceiling {
+                // R6: its votes were counted; its author is asked for what lies between.
+                self.note_behind(now, reference.author);
+                return;
+            }
+            if self.is_occupied(block.block()) {
+                return;
+            }
+        } else if self.is_occupied(block.block()) && !self.charge_extra(block.block()) {
+            return;
+        }
+        self.note_reachable(reference.author);
+        self.suspend_or_ready(now, from, block);
+    }
+
+    fn is_known(&self, reference: &BlockRef) -> bool {
+        self.dag.contains(&reference.digest) || self.suspended.contains(reference)
+    }
+
+    /// Whether another block already stands in its slot.
+    fn is_occupied(&self, block: &Block) -> bool {
+        self.dag.first_of(block.round(), block.author()).is_some()
+            || self.suspended.of_slot(block.reference().slot()).is_some()
+    }
+
+    /// R6: blocks on occupied slots come out of a byte budget per author and gc window, unless authors of weight
+    /// `f + 1` need this very block.
+    fn charge_extra(&mut self, block: &Block) -> bool {
+        let bytes = &mut self.extra_bytes[block.author().position()];
+        if *bytes + block.encoded_len() <= EXTRA_BLOCK_BYTES_MAX {
+            *bytes += block.encoded_len();
+            return true;
+        }
+        let weight = self.suspended.awaiting_weight(&block.reference(), &self.committee);
+        weight > self.committee.thresholds().byzantine
+    }
+
+    fn suspend_or_ready(&mut self, now: Time, from: ValidatorIndex, block: VerifiedBlock) {
+        let missing = self.dag.missing_parents(block.block());
+        if missing.is_empty() {
+            self.ready.push_back(block);
+            return;
+        }
+        for parent in &missing {
+            if !self.suspended.contains(parent) {
+                self.fetch.want(now, *parent, from, Need::Accept);
+                self.fetch.want(now, *parent, block.block().author(), Need::Accept);
+            }
+        }
+        for evicted in self.suspended.insert(block, from, &missing) {
+            if self.suspended.is_awaited(&evicted) {
+                self.fetch.want(now.plus_us(FETCH_RETRY_MAX_US), evicted, from, Need::Accept);
+            }
+        }
+    }
+
+    /// R6: a collected block is of use only if it was asked for to ground others.
+    fn hold_collected(&mut self, now: Time, from: ValidatorIndex, block: &Arc<Block>) {
+        let reference = block.reference();
+        if !self.grounding.wants(&reference) {
+            return;
+        }
+        self.records.push(Record::header(block));
+        self.records.extend(Record::payload(block));
+        let grounded = self.grounding.handle_fetched(&mut self.dag, reference, block.parents());
+        self.handle_grounded(now, from, grounded);
+    }
+
+    /// Raises the frontier for what is grounded now, and asks for parents that ground more.
+    pub(super) fn handle_grounded(&mut self, now: Time, from: ValidatorIndex, news: Grounded) {
+        for parent in news.fetch {
+            self.fetch.want(now, parent, from, Need::Ground);
+        }
+        let gc_round = self.dag.gc_round();
+        for block in news.blocks.iter().filter(|block| block.round > gc_round) {
+            self.raise_frontier(now, block.round);
+        }
+    }
+
+    /// `T`: the highest round with a quorum of grounded blocks right below it.
+    pub(super) fn raise_frontier(&mut self, now: Time, round: Round) {
+        if self.dag.grounded_weight(round) >= self.committee.thresholds().quorum {
+            self.clock.handle_quorum(now, round.next(), self.own_round);
+        }
+    }
+
+    /// R12: two headers of one slot under valid signatures are a proof; differing only in the signature they are not.
+    fn note_equivocation(&mut self, block: &Block) {
+        let slot = block.reference().slot();
+        let in_dag = self.dag.first_of(slot.round, slot.author);
+        let other = match in_dag {
+            Some(id) => Some(&self.dag.entry(id).block),
+            None => self.suspended.of_slot(slot).map(VerifiedBlock::block),
+        };
+        let Some(other) = other else { return };
+        let proof = EquivocationProof::new(
+            slot,
+            (other.header_digest(), *other.signature()),
+            (block.header_digest(), *block.signature()),
+        );
+        let Some(proof) = proof else { return };
+        if self.equivocations.len() < EVIDENCE_KEPT_MAX && self.equivocations.insert(slot) {
+            self.outputs.push_back(Output::Evidence(proof));
+        }
+    }
+
+    /// R37: a block under our key that we did not make, or no longer know, means that the disk forgot or that the key
+    /// runs twice. Signing on could equivocate.
+    fn suspect_amnesia(&mut self, block: &Block) {
+        let gone = block.round() <= self.dag.gc_round() && block.round() <= self.own_round;
+        let resigning = self.in_flight.as_ref().is_some_and(|in_flight| {
+            in_flight.proposal().header_digest() == block.header_digest()
+        });
+        if !gone && !resigning {
+            self.amnesia = true;
+        }
+    }
+}
+
+/// R5: the block joins the DAG, counts as votes, and frees those that waited for it.
+pub(super) fn accept(replica: &mut Replica, now: Time, block: &Arc<Block>) {
+    let reference = block.reference();
+    let already = replica.dag.contains(&reference.digest);
+    if already || reference.round <= replica.dag.gc_round() {
+        return;
+    }
+    replica.accepted_blocks += 1;
+    replica.records.push(Record::header(block));
+    if reference.author != replica.config.me {
+        replica.records.extend(Record::payload(block));
+    }
+    let id = replica.insert_accepted(now, block);
+    replica.order.handle_accepted(&replica.dag, id);
+    replica.fetch.forget(&reference);
+    for (_, child) in replica.suspended.handle_available(&reference) {
+        replica.ready.push_back(child);
+    }
+}
+
+impl Replica {
+    /// Puts a block into the window, with its marks.
+    pub(super) fn insert_accepted(&mut self, now: Time, block: &Arc<Block>) -> crate::dag::BlockId {
+        let reference = block.reference();
+        let id = self.dag.insert(Arc::clone(block));
+        if !block.payload().is_empty() {
+            self.payload_blocks += 1;
+        }
+        if reference.author == self.config.me {
+            self.note_own(block);
+        }
+        let grounded = self.grounding.handle_held(&mut self.dag, reference, block.parents());
+        self.handle_grounded(now, reference.author, grounded);
+        self.note_replay_progress(now, reference.author, reference.round);
+        id
+    }
+}

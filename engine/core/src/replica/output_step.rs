@@ -1,0 +1,146 @@
+//! One output step: from a decided slot to a commit (R19 to R25).
+
+use std::sync::Arc;
+
+use crate::block::{BlockRef, Slot};
+use crate::commit::{
+    COMMIT_RECORD_VERSION, Commit, CommitRecord, CommittedBlock, digest_of, empty_reputation,
+};
+use crate::dag::BlockId;
+use crate::id::{CommitIndex, Round, Time};
+use crate::order::linearize::{linearize, timestamp_ms};
+use crate::order::{Decision, Path};
+use crate::output::{Outcome, Output};
+use crate::record::Record;
+
+use super::Replica;
+
+impl Replica {
+    /// Outputs the next slot if it is decided; whether it was.
+    pub(super) fn output_next(&mut self, now: Time) -> bool {
+        let Some(next) = self.order.next_output() else { return false };
+        let slot = next.slot;
+        let committed = match next.decided.decision {
+            Decision::Commit(leader) => Some(self.output_commit(leader, next.decided.path)),
+            Decision::Skip => {
+                self.skipped.push(slot);
+                None
+            }
+        };
+        self.order.advance();
+        if next.ends_round {
+            self.finality.handle_round_output();
+        }
+        if let Some(record) = committed {
+            self.raise_gc_round(now, self.committee.gc_round(record.leader.round));
+        }
+        true
+    }
+
+    /// R19, R21: linearises, stamps, records, and holds the commit until it is durable.
+    fn output_commit(&mut self, leader: BlockId, path: Path) -> CommitRecord {
+        let previous_ms = self.last.as_ref().map_or(0, |(last, _)| last.timestamp_ms);
+        let timestamp_ms = timestamp_ms(&self.dag, leader, previous_ms);
+        let leader_ref = self.dag.entry(leader).block.reference();
+        let ordered = linearize(&mut self.dag, leader);
+        let previous =
+            self.last.as_ref().map_or_else(|| *self.committee.chain(), |(_, digest)| *digest);
+        let record = CommitRecord {
+            version: COMMIT_RECORD_VERSION,
+            epoch: self.committee.epoch(),
+            index: self.last_index().next(),
+            previous,
+            leader: leader_ref,
+            blocks: ordered.iter().map(|(_, reference, void)| (*reference, *void)).collect(),
+            timestamp_ms,
+            skipped: std::mem::take(&mut self.skipped),
+            schedule: self.order.schedule_id(),
+            reputation: empty_reputation(),
+        };
+        let encoded = record.encode();
+        let digest = digest_of(&encoded);
+        self.records.extend(Record::commit(&record, encoded));
+        self.persist();
+        let mut blocks = Vec::with_capacity(ordered.len());
+        let mut outcomes = Vec::new();
+        for (id, reference, void) in ordered {
+            let block = Arc::clone(&self.dag.entry(id).block);
+            if !block.payload().is_empty() {
+                self.payload_blocks -= 1;
+            }
+            if reference.author == self.config.me {
+                outcomes.push(self.own_ordered(reference.round, record.index, void));
+            }
+            blocks.push(CommittedBlock { block, void });
+            let grounded = self.grounding.handle_committed(&mut self.dag, reference);
+            self.committed_grounded(&grounded);
+        }
+        self.finality.handle_commit(&record, digest);
+        self.clock.handle_commit();
+        self.last = Some((record.clone(), digest));
+        self.hold(Output::Commit(Arc::new(Commit { record: record.clone(), digest, blocks, path })));
+        outcomes.into_iter().for_each(|outcome| self.hold(outcome));
+        record
+    }
+
+    /// Blocks that a commit grounded may complete a quorum; the frontier is looked at when the gc round is raised.
+    fn committed_grounded(&mut self, grounded: &[BlockRef]) {
+        let highest = grounded.iter().map(|block| block.round).max();
+        self.regrounded = self.regrounded.max(highest.unwrap_or(Round::GENESIS));
+    }
+
+    fn own_ordered(&mut self, round: Round, index: CommitIndex, void: bool) -> Output {
+        if let Some(own) = self.own_open.remove(&round) {
+            self.own_payload_bytes -= own.payload_bytes;
+        }
+        let outcome = if void { Outcome::SequencedVoid } else { Outcome::Sequenced { index } };
+        Output::Outcome { round, outcome }
+    }
+
+    /// R22, R5: collects rounds and re-examines what was suspended, in the same step.
+    pub(super) fn raise_gc_round(&mut self, now: Time, gc_round: Round) {
+        if gc_round > self.dag.gc_round() {
+            let gone = self.dag.collect(gc_round);
+            let lost = gone.iter().filter(|entry| !entry.committed);
+            self.payload_blocks -= lost.filter(|entry| !entry.block.payload().is_empty()).count();
+            self.order.collect(gc_round);
+            let grounded = self.grounding.collect(&mut self.dag, gc_round, &gone);
+            self.committed_grounded(&grounded);
+            for (_, block) in self.suspended.collect(gc_round) {
+                self.ready.push_back(block);
+            }
+            let grounding = &self.grounding;
+            self.fetch.collect(gc_round, |reference| grounding.wants(reference));
+            self.forget_own(gc_round);
+            self.forget_slots(gc_round);
+        }
+        for round in (gc_round.0 + 1..=self.regrounded.0).map(Round) {
+            self.raise_frontier(now, round);
+        }
+        self.regrounded = Round::GENESIS;
+    }
+
+    /// R24: own blocks that were collected before they were committed; their payload is to be submitted again.
+    fn forget_own(&mut self, gc_round: Round) {
+        while let Some(own) = self.own_open.first_entry() {
+            let round = *own.key();
+            if round > gc_round {
+                break;
+            }
+            self.own_payload_bytes -= own.remove().payload_bytes;
+            self.hold(Output::Outcome { round, outcome: Outcome::Collected });
+        }
+        let oldest = gc_round.minus(self.committee.gc_depth());
+        while self.own_refs.front().is_some_and(|own| own.round <= oldest) {
+            self.own_refs.pop_front();
+        }
+    }
+
+    fn forget_slots(&mut self, gc_round: Round) {
+        let kept = Slot { round: gc_round.next(), author: crate::id::ValidatorIndex(0) };
+        self.equivocations = self.equivocations.split_off(&kept);
+        if gc_round.0.is_multiple_of(self.committee.gc_depth()) {
+            self.extra_bytes.iter_mut().for_each(|bytes| *bytes = 0);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The first state of a replica: empty, or what the store says (R36).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use crate::committee::AuthorSet;
+use crate::dag::Dag;
+use crate::fetch::Fetch;
+use crate::finality::Finality;
+use crate::grounding::Grounding;
+use crate::id::{Round, Time};
+use crate::input::Pending;
+use crate::order::Order;
+use crate::output::{Output, PersistTicket};
+use crate::record::Record;
+use crate::recover::Recovered;
+use crate::round_clock::RoundClock;
+use crate::suspended::Suspended;
+
+use super::{Replay, Replica, ReplicaConfig};
+
+pub(super) fn start(config: ReplicaConfig, recovered: Recovered, now: Time) -> Replica {
+    let mut replica = empty(config, &recovered, now);
+    if recovered.fresh {
+        replica.records.push(Record::epoch(&replica.committee));
+        replica.persist();
+    }
+    replica.load(now, recovered);
+    replica.settle(now);
+    replica.step(now);
+    replica
+}
+
+fn empty(config: ReplicaConfig, recovered: &Recovered, now: Time) -> Replica {
+    let committee = Arc::clone(&config.committee);
+    let leader = recovered.last.as_ref().map(|(last, _)| last.leader);
+    let gc_round =
+        leader.map_or(Round::GENESIS, |leader| committee.gc_round(leader.round));
+    let validators = committee.size();
+    Replica {
+        dag: Dag::new(Arc::clone(&committee), gc_round),
+        order: Order::new(&committee, gc_round, leader.map(|leader| leader.slot())),
+        grounding: Grounding::new(Arc::clone(&committee), gc_round),
+        suspended: Suspended::new(validators),
+        fetch: Fetch::new(config.me, validators),
+        finality: Finality::new(Arc::clone(&committee)),
+        clock: RoundClock::new(validators, now),
+        ready: VecDeque::new(),
+        equivocations: BTreeSet::new(),
+        extra_bytes: vec![0; validators],
+        connected: AuthorSet::default(),
+        replays: vec![Replay::default(); validators],
+        own_round: Round::GENESIS,
+        in_flight: None,
+        wanted: None,
+        own_refs: VecDeque::new(),
+        own_open: BTreeMap::new(),
+        own_payload_bytes: 0,
+        pending: Pending::None,
+        payload_blocks: 0,
+        amnesia: false,
+        wake_at: None,
+        last: recovered.last.clone(),
+        skipped: Vec::new(),
+        regrounded: Round::GENESIS,
+        records: Vec::new(),
+        last_ticket: PersistTicket(0),
+        durable: PersistTicket(0),
+        held: VecDeque::new(),
+        outputs: VecDeque::new(),
+        accepted_blocks: 0,
+        committee,
+        config,
+    }
+}
+
+impl Replica {
+    /// R36: puts the stored blocks back, with their marks, and has the last own header signed again.
+    fn load(&mut self, now: Time, recovered: Recovered) {
+        let Recovered { collected, live, committed, own, .. } = recovered;
+        for (reference, parents) in collected {
+            let grounded = committed.contains_key(&reference);
+            self.grounding.remember(reference, grounded);
+            let news = self.grounding.handle_held(&mut self.dag, reference, &parents);
+            self.handle_grounded(now, reference.author, news);
+            if reference.author == self.config.me {
+                self.own_refs.push_back(reference);
+                self.own_round = self.own_round.max(reference.round);
+            }
+        }
+        for block in live {
+            // The store may end with blocks whose parents were not written; they are fetched again.
+            let block = block.block();
+            if !self.dag.missing_parents(block).is_empty() {
+                continue;
+            }
+            let id = self.insert_accepted(now, block);
+            if committed.contains_key(&block.reference()) {
+                self.dag.set_committed(id);
+                if !block.payload().is_empty() {
+                    self.payload_blocks -= 1;
+                }
+                if let Some(own) = self.own_open.remove(&block.round())
+                    .filter(|_| block.author() == self.config.me)
+                {
+                    self.own_payload_bytes -= own.payload_bytes;
+                }
+                self.grounding.handle_committed(&mut self.dag, block.reference());
+            }
+            if block.author() == self.config.me {
+                self.own_round = self.own_round.max(block.round());
+                self.mark_linked(block.parents());
+            }
+            self.order.handle_accepted(&self.dag, id);
+        }
+        for round in (self.dag.gc_round().0 + 1..=self.dag.highest_round().0).map(Round) {
+            self.raise_frontier(now, round);
+        }
+        let Some(own) = own else { return };
+        self.own_round = self.own_round.max(own.header().round);
+        let held = self.own_refs.iter().rev().find(|held| held.round == own.header().round);
+        match held.and_then(|held| self.dag.block(&held.digest)) {
+            Some(block) => self.outputs.push_back(Output::Broadcast(Arc::clone(block))),
+            None if own.header().round > self.dag.gc_round() => {
+                self.mark_linked(&own.header().parents);
+                self.ask_signer(own);
+            }
+            None => {}
+        }
+    }
+
+    fn mark_linked(&mut self, parents: &[crate::block::BlockRef]) {
+        for parent in parents {
+            if let Some(id) = self.dag.id_of(&parent.digest) {
+                self.dag.entry_mut(id).linked = true;
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Asking for missing blocks and answering those who ask (R33, R34).
+
+use std::sync::Arc;
+
+use bytes::{BufMut, BytesMut};
+
+use crate::block::{Block, BlockRef};
+use crate::fetch::chunks;
+use crate::id::{Round, Time, ValidatorIndex};
+use crate::limits::{REPLAY_BLOCKS_MAX, REPLAY_RETRY_US};
+use crate::message::Message;
+use crate::output::Output;
+
+use super::Replica;
+
+/// What is known about one validator's own blocks, and what was asked of it.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Replay {
+    /// The highest accepted round of its blocks.
+    highest: Round,
+    asked_after: Round,
+    asked_at: Time,
+    /// It sent blocks too far ahead to be taken.
+    behind: bool,
+}
+
+/// Accepted rounds after which the next part of a replay is asked for, before the part at hand runs out.
+const REPLAY_STEP_ROUNDS: u32 = 3 * REPLAY_BLOCKS_MAX as u32 / 4;
+
+impl Replica {
+    /// R34: on a new link, and again while the peer is far ahead.
+    pub(super) fn ask_replay(&mut self, now: Time, peer: ValidatorIndex) {
+        let replay = &mut self.replays[peer.position()];
+        replay.asked_at = now;
+        replay.asked_after = replay.highest;
+        let message = Message::Replay { after: replay.highest };
+        self.outputs.push_back(Output::Send { to: peer, message });
+    }
+
+    /// The author's blocks are above the ceiling: what lies between has to come first.
+    pub(super) fn note_behind(&mut self, now: Time, author: ValidatorIndex) {
+        let replay = &mut self.replays[author.position()];
+        let news = !replay.behind;
+        replay.behind = true;
+        if news && self.connected.contains(author) {
+            self.ask_replay(now, author);
+        }
+    }
+
+    pub(super) fn note_reachable(&mut self, author: ValidatorIndex) {
+        let ceiling = self.clock.frontier();
+        let replay = &mut self.replays[author.position()];
+        if replay.highest.next() >= ceiling {
+            replay.behind = false;
+        }
+    }
+
+    pub(super) fn note_replay_progress(
+        &mut self,
+        now: Time,
+        author: ValidatorIndex,
+        round: Round,
+    ) {
+        let replay = &mut self.replays[author.position()];
+        replay.highest = replay.highest.max(round);
+        let step = replay.highest >= replay.asked_after.plus(REPLAY_STEP_ROUNDS);
+        if replay.behind && step && self.connected.contains(author) {
+            self.ask_replay(now, author);
+        }
+    }
+
+    pub(super) fn replay_deadline(&self) -> Option<Time> {
+        let behind = |author: &ValidatorIndex| {
+            self.replays[author.position()].behind && self.connected.contains(*author)
+        };
+        let due = |author: ValidatorIndex| {
+            self.replays[author.position()].asked_at.plus_us(REPLAY_RETRY_US)
+        };
+        self.committee.indices().filter(behind).map(due).min()
+    }
+
+    /// Sends what is due: block requests, and replays that came to nothing.
+    pub(super) fn send_requests(&mut self, now: Time) {
+        if self.replay_deadline().is_some_and(|due| due <= now) {
+            for author in self.committee.indices() {
+                let replay = self.replays[author.position()];
+                let due = replay.asked_at.plus_us(REPLAY_RETRY_US) <= now;
+                if replay.behind && due && self.connected.contains(author) {
+                    self.ask_replay(now, author);
+                }
+            }
+        }
+        if self.fetch.next_deadline().is_none_or(|due| due > now) || self.connected.is_empty() {
+            return;
+        }
+        let connected: Vec<ValidatorIndex> =
+            self.committee.indices().filter(|peer| self.connected.contains(*peer)).collect();
+        for (to, refs) in self.fetch.poll(now, &connected) {
+            for refs in chunks(&refs) {
+                let message = Message::Fetch(refs);
+                self.outputs.push_back(Output::Send { to, message });
+            }
+        }
+    }
+
+    /// A peer asks for blocks (R33): those in the window are sent, the others are looked up in storage.
+    pub fn handle_fetch(&mut self, from: ValidatorIndex, refs: Vec<BlockRef>) {
+        let mut stored = Vec::new();
+        for reference in refs {
+            match self.dag.block(&reference.digest) {
+                Some(block) => {
+                    let block = Arc::clone(block);
+                    self.outputs.push_back(Output::SendBlock { to: from, block });
+                }
+                None => stored.push(reference),
+            }
+        }
+        if !stored.is_empty() {
+            self.outputs.push_back(Output::Serve { to: from, refs: stored });
+        }
+    }
+
+    /// A peer does not hold blocks that it was asked for.
+    pub fn handle_not_held(&mut self, now: Time, from: ValidatorIndex, refs: &[BlockRef]) {
+        refs.iter().for_each(|reference| self.fetch.handle_not_held(now, from, reference));
+        self.step(now);
+    }
+
+    /// A peer asks for our own blocks after a round (R34): at least the newest one is sent.
+    pub fn handle_replay(&mut self, from: ValidatorIndex, after: Round) {
+        let held = |own: &&BlockRef| self.dag.contains(&own.digest) && own.round > after;
+        let window: Vec<BlockRef> = self.own_refs.iter().filter(held).copied().collect();
+        let stored = after < self.dag.gc_round();
+        if stored {
+            self.outputs.push_back(Output::ServeReplay { to: from, after });
+        }
+        // Far behind, the newest one only says how far; the window follows when it is asked for.
+        let skip = if stored { window.len().saturating_sub(1) } else { 0 };
+        for own in window.iter().skip(skip).take(REPLAY_BLOCKS_MAX) {
+            let Some(block) = self.dag.block(&own.digest) else { continue };
+            let message = Message::Block(bytes_of(block));
+            self.outputs.push_back(Output::Send { to: from, message });
+        }
+    }
+}
+
+fn bytes_of(block: &Block) -> bytes::Bytes {
+    let mut bytes = BytesMut::with_capacity(block.encoded_len());
+    bytes.put_slice(block.signed_header());
+    bytes.put_slice(block.payload().bytes());
+    bytes.freeze()
+}

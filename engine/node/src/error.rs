@@ -1,0 +1,96 @@
+//! What can go wrong, by who has to act.
+
+use std::io;
+
+use probity_core::CommitIndex;
+use probity_core::crypto::Digest;
+use probity_storage::StorageError;
+use thiserror::Error;
+
+use crate::config::ConfigError;
+use crate::health::StopReason;
+use crate::transaction::TransactionFault;
+
+/// Why a node did not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The builder lacks something.
+    #[error("the node was given no {0}")]
+    Missing(&'static str),
+    /// A value of the configuration is not allowed.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The storage does not answer.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The storage answers, but not with what this validator can go on from: another chain's
+    /// records, or damaged ones.
+    #[error("the storage cannot be started from: {0}")]
+    Recover(String),
+    /// The operating system starts no more threads.
+    #[error("starting a thread: {0}")]
+    Thread(#[from] io::Error),
+    /// The threads that verify could not be started.
+    #[error("starting the verifying threads: {0}")]
+    VerifyThreads(#[from] rayon::ThreadPoolBuildError),
+}
+
+/// Why a transaction was not taken, or taken and not committed here.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// The transaction itself is at fault; sending it again is of no use.
+    #[error(transparent)]
+    Fault(#[from] TransactionFault),
+    /// It was submitted here before, not long ago.
+    #[error("transaction {id} was submitted before")]
+    Duplicate {
+        /// Its id.
+        id: Digest,
+    },
+    /// Too much is waiting. Nothing was taken.
+    #[error("the node is busy; try again in {retry_after:?}")]
+    Busy {
+        /// When there may be room again.
+        retry_after: std::time::Duration,
+    },
+    /// The node runs no longer; whether a transaction that it had taken was ordered is known by the
+    /// other validators.
+    #[error("the node has stopped: {0}")]
+    Stopped(StopReason),
+}
+
+/// Why a stream of commits ended.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum CommitsEnd {
+    /// The node stopped, and everything it had committed was delivered.
+    #[error("the node has stopped: {0}")]
+    Stopped(StopReason),
+    /// The application has seen more than the node has stored: one of the two was set back. Set the
+    /// application back to a commit that the node has, or give the node its storage back.
+    #[error("the application is at commit {asked}, the node only at {last}")]
+    Ahead {
+        /// What the application named.
+        asked: CommitIndex,
+        /// What the node has.
+        last: CommitIndex,
+    },
+    /// The next commit was removed by retention. Take a copy of another application's state.
+    #[error("commit {wanted} was removed; the first one kept is {first}")]
+    Removed {
+        /// The next one for the application.
+        wanted: CommitIndex,
+        /// The oldest that is left.
+        first: CommitIndex,
+    },
+    /// The storage did not answer, or not with what was written.
+    #[error("reading commit {index}: {why}")]
+    Storage {
+        /// Which one.
+        index: CommitIndex,
+        /// What the storage said.
+        why: String,
+    },
+}

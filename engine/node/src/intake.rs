@@ -1,0 +1,387 @@
+//! From clients to the payload of the next own block.
+//!
+//! ```text
+//!   submit ─┐ admitted by the caller's thread                      ┌─▶ Taken, or an error each
+//!   submit ─┼─▶ lock-free queue ─▶ intake thread: ids, signatures ─┤
+//!   submit ─┘   of whole batches    one signature batch a client   └─▶ pending chunks ─▶ own block
+//! ```
+//!
+//! A [`Chunk`] is what one batch became, at most 64 KiB of it. Own blocks carry whole chunks, and a
+//! chunk is acknowledged at once, so an acknowledgement costs nothing per transaction.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use crossbeam::queue::ArrayQueue;
+use event_listener::{Event, Listener as _};
+use parking_lot::Mutex;
+use probity_core::CommitIndex;
+use probity_core::limits::{PAYLOAD_BYTES_MAX, PAYLOAD_TRANSACTIONS_MAX};
+
+use crate::error::SubmitError;
+use crate::health::{Health, NAP, StopReason};
+use crate::metrics::{Metrics, level};
+use crate::recent::RecentIds;
+use crate::submit::{Batch, Entry, Submitted};
+use crate::transaction::{ClientCheck, Deduplicate, TransactionFault};
+use crate::wake::Bell;
+
+/// Bytes of transactions after which a chunk is closed.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// Ids remembered in each of two generations; twice this is far above what can wait here.
+const RECENT_IDS: usize = 1 << 18;
+/// How long an id is remembered at least, unless there are too many.
+const RECENT_AGE: Duration = Duration::from_millis(crate::transaction::REPLAY_WINDOW_MS);
+/// What a client that finds the node full is told to wait.
+const RETRY_AFTER: Duration = Duration::from_millis(20);
+/// Batches that wait for the intake thread.
+const BATCHES_MAX: usize = 1 << 16;
+/// Batches taken in one go.
+const DRAIN_MAX: usize = 1024;
+
+const WAITING: u64 = 0;
+const ABANDONED: u64 = u64::MAX;
+
+/// Transactions that are proposed and acknowledged together.
+pub(crate) struct Chunk {
+    transactions: Vec<Bytes>,
+    bytes: usize,
+    outcome: AtomicU64,
+    decided: Event,
+}
+
+impl Chunk {
+    fn new(transactions: Vec<Bytes>, bytes: usize) -> Self {
+        Self { transactions, bytes, outcome: AtomicU64::new(WAITING), decided: Event::new() }
+    }
+
+    /// The transactions in order.
+    pub(crate) fn transactions(&self) -> &[Bytes] {
+        &self.transactions
+    }
+
+    /// The chunk is in the sequence, durably.
+    pub(crate) fn resolve(&self, index: CommitIndex) {
+        self.settle(index.0);
+    }
+
+    fn abandon(&self) {
+        self.settle(ABANDONED);
+    }
+
+    fn settle(&self, outcome: u64) {
+        let _ = self.outcome.compare_exchange(WAITING, outcome, Ordering::AcqRel, Ordering::Acquire);
+        self.decided.notify(usize::MAX);
+    }
+
+    /// `None` while it waits, then its commit, or that the node stopped before.
+    pub(crate) fn outcome(&self) -> Option<Option<CommitIndex>> {
+        match self.outcome.load(Ordering::Acquire) {
+            WAITING => None,
+            ABANDONED => Some(None),
+            index => Some(Some(CommitIndex(index))),
+        }
+    }
+
+    pub(crate) fn decided(&self) -> &Event {
+        &self.decided
+    }
+}
+
+/// Bounds of what waits.
+#[derive(Clone, Copy)]
+pub(crate) struct IntakeLimits {
+    pub(crate) transactions: usize,
+    pub(crate) bytes: usize,
+}
+
+/// What waits, shared by submitters, the intake thread and the core.
+pub(crate) struct Intake {
+    limits: IntakeLimits,
+    check: Arc<dyn ClientCheck>,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    queue: ArrayQueue<Batch>,
+    queued: Event,
+    // Transactions and bytes between `submit` and an own block.
+    held_transactions: AtomicUsize,
+    held_bytes: AtomicUsize,
+    // Held for moving a few pointers: by the intake once a batch, by the core once a block.
+    pending: Mutex<VecDeque<Arc<Chunk>>>,
+    core: Bell,
+}
+
+impl Intake {
+    pub(crate) fn new(
+        limits: IntakeLimits,
+        check: Arc<dyn ClientCheck>,
+        shared: (&Arc<Health>, &Arc<Metrics>),
+        core: Bell,
+    ) -> Self {
+        Self {
+            limits,
+            check,
+            health: Arc::clone(shared.0),
+            metrics: Arc::clone(shared.1),
+            queue: ArrayQueue::new(limits.transactions.min(BATCHES_MAX)),
+            queued: Event::new(),
+            held_transactions: AtomicUsize::new(0),
+            held_bytes: AtomicUsize::new(0),
+            pending: Mutex::new(VecDeque::new()),
+            core,
+        }
+    }
+
+    pub(crate) fn check(&self) -> &dyn ClientCheck {
+        &*self.check
+    }
+
+    pub(crate) fn stopped(&self) -> Option<SubmitError> {
+        self.health.reason().map(SubmitError::Stopped)
+    }
+
+    pub(crate) fn busy() -> SubmitError {
+        SubmitError::Busy { retry_after: RETRY_AFTER }
+    }
+
+    /// Counts a refused transaction.
+    pub(crate) fn refused(&self, error: &SubmitError) {
+        let reason = match error {
+            SubmitError::Fault(fault) => fault_label(fault),
+            SubmitError::Duplicate { .. } => "duplicate",
+            SubmitError::Busy { .. } => "busy",
+            SubmitError::Stopped(_) => "stopped",
+        };
+        Metrics::count(&self.metrics.refused, "reason", reason, 1);
+    }
+
+    /// Takes room for one transaction; `false` when there is none.
+    pub(crate) fn reserve(&self, bytes: usize) -> bool {
+        if !reserve(&self.held_transactions, 1, self.limits.transactions) {
+            return false;
+        }
+        let fits = reserve(&self.held_bytes, bytes, self.limits.bytes);
+        if !fits {
+            self.held_transactions.fetch_sub(1, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    pub(crate) fn release(&self, transactions: usize, bytes: usize) {
+        self.held_transactions.fetch_sub(transactions, Ordering::Relaxed);
+        self.held_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Hands a batch to the intake thread, or back.
+    pub(crate) fn push(&self, batch: Batch) -> Result<(), Batch> {
+        self.queue.push(batch)?;
+        self.queued.notify(1);
+        Ok(())
+    }
+
+    /// Whether anything waits for an own block.
+    pub(crate) fn has_pending(&self) -> bool {
+        !self.pending.lock().is_empty()
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.held_transactions.load(Ordering::Relaxed)
+    }
+
+    /// Takes whole chunks for one block, oldest first.
+    pub(crate) fn take(&self) -> Vec<Arc<Chunk>> {
+        let (mut taken, mut count, mut bytes) = (Vec::new(), 0, 0);
+        let mut pending = self.pending.lock();
+        while let Some(chunk) = pending.front() {
+            let chunk_bytes = chunk.bytes + 4 * chunk.transactions.len();
+            let fits = count + chunk.transactions.len() <= PAYLOAD_TRANSACTIONS_MAX
+                && bytes + chunk_bytes <= PAYLOAD_BYTES_MAX;
+            if !fits {
+                break;
+            }
+            count += chunk.transactions.len();
+            bytes += chunk_bytes;
+            taken.extend(pending.pop_front());
+        }
+        drop(pending);
+        self.release(count, taken.iter().map(|chunk: &Arc<Chunk>| chunk.bytes).sum());
+        self.show_pending();
+        taken
+    }
+
+    /// Puts chunks back to the front: their block was not ordered.
+    pub(crate) fn put_back(&self, chunks: Vec<Arc<Chunk>>) {
+        let count = chunks.iter().map(|chunk| chunk.transactions.len()).sum();
+        let bytes = chunks.iter().map(|chunk| chunk.bytes).sum();
+        self.held_transactions.fetch_add(count, Ordering::Relaxed);
+        self.held_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.metrics.resubmitted.inc_by(count as u64);
+        let mut pending = self.pending.lock();
+        chunks.into_iter().rev().for_each(|chunk| pending.push_front(chunk));
+        drop(pending);
+        self.show_pending();
+    }
+
+    /// Everybody who waits learns that the node stopped.
+    pub(crate) fn abandon(&self) {
+        while let Some(batch) = self.queue.pop() {
+            self.answer_stopped(batch);
+        }
+        self.pending.lock().drain(..).for_each(|chunk| chunk.abandon());
+    }
+
+    fn show_pending(&self) {
+        self.metrics.pending.set(level(self.waiting()));
+    }
+
+    fn answer_stopped(&self, batch: Batch) {
+        let why = self.health.reason().unwrap_or(StopReason::Requested);
+        let answers = batch.entries.iter().map(|_| Err(SubmitError::Stopped(why.clone())));
+        batch.reply.answer(answers.collect());
+    }
+}
+
+fn reserve(held: &AtomicUsize, more: usize, limit: usize) -> bool {
+    let add = |now: usize| now.checked_add(more).filter(|sum| *sum <= limit);
+    held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
+}
+
+fn fault_label(fault: &TransactionFault) -> &'static str {
+    match fault {
+        TransactionFault::TooLarge { .. } => "too_large",
+        TransactionFault::Empty => "empty",
+        TransactionFault::Malformed(_) => "malformed",
+        TransactionFault::Network => "network",
+        TransactionFault::BadKey => "bad_key",
+        TransactionFault::BadSignature => "bad_signature",
+        TransactionFault::Expired { .. } => "expired",
+        TransactionFault::ExpiresTooLate => "expires_too_late",
+    }
+}
+
+/// The intake thread.
+pub(crate) fn run(intake: &Intake, pool: &rayon::ThreadPool) {
+    let mut recent = RecentIds::new(RECENT_IDS, RECENT_AGE);
+    while !intake.health.is_stopping() {
+        let batches = drain(intake);
+        if batches.is_empty() {
+            let listener = intake.queued.listen();
+            if intake.queue.is_empty() {
+                listener.wait_timeout(NAP);
+            }
+            continue;
+        }
+        recent.age(Instant::now());
+        let verified = verify(intake, &recent, (batches, pool));
+        for (batch, verdicts) in verified {
+            accept(intake, &mut recent, (batch, verdicts));
+        }
+        intake.show_pending();
+        intake.core.ring();
+    }
+    intake.abandon();
+}
+
+fn drain(intake: &Intake) -> Vec<Batch> {
+    std::iter::from_fn(|| intake.queue.pop()).take(DRAIN_MAX).collect()
+}
+
+/// Drops known ids, then checks each client's batch alone, all batches in parallel.
+fn verify(
+    intake: &Intake,
+    recent: &RecentIds,
+    work: (Vec<Batch>, &rayon::ThreadPool),
+) -> Vec<(Batch, Vec<Verdict>)> {
+    use rayon::prelude::*;
+    let (batches, pool) = work;
+    let one = |batch: Batch| {
+        let known = |entry: &Entry| is_known(recent, entry);
+        let fresh: Vec<&[u8]> =
+            batch.entries.iter().filter(|e| !known(e)).map(|e| &*e.bytes).collect();
+        let mut valid = intake.check.verdicts(&fresh).into_iter();
+        let verdict = |entry: &Entry| match known(entry) {
+            true => Verdict::Known,
+            false if valid.next() == Some(true) => Verdict::Valid,
+            false => Verdict::Invalid,
+        };
+        let verdicts = batch.entries.iter().map(verdict).collect();
+        (batch, verdicts)
+    };
+    pool.install(|| batches.into_par_iter().map(one).collect())
+}
+
+#[derive(Clone, Copy)]
+enum Verdict {
+    Known,
+    Valid,
+    Invalid,
+}
+
+fn is_known(recent: &RecentIds, entry: &Entry) -> bool {
+    entry.admitted.duplicate_check == Deduplicate::ById && recent.contains(&entry.admitted.id)
+}
+
+/// Puts the valid transactions of a batch into chunks and answers its client. An id counts as seen
+/// only from here on: a wrongly signed copy must not keep the real one out.
+fn accept(intake: &Intake, recent: &mut RecentIds, work: (Batch, Vec<Verdict>)) {
+    let (batch, verdicts) = work;
+    let mut chunks = ChunkMaker::default();
+    let mut slots = Vec::with_capacity(batch.entries.len());
+    for (entry, verdict) in batch.entries.into_iter().zip(verdicts) {
+        let id = entry.admitted.id;
+        let by_id = entry.admitted.duplicate_check == Deduplicate::ById;
+        let error = match verdict {
+            Verdict::Valid if !by_id || recent.insert(id) => None,
+            Verdict::Valid | Verdict::Known => Some(SubmitError::Duplicate { id }),
+            Verdict::Invalid => Some(TransactionFault::BadSignature.into()),
+        };
+        if let Some(error) = error {
+            intake.release(1, entry.bytes.len());
+            intake.refused(&error);
+            slots.push(Err(error));
+        } else {
+            slots.push(Ok((id, chunks.push(entry.bytes))));
+        }
+    }
+    let chunks = chunks.finish();
+    let answer = |(id, at): (_, usize)| Submitted::new(id, Arc::clone(&chunks[at]));
+    let answers: Vec<_> = slots.into_iter().map(|slot| slot.map(answer)).collect();
+    intake.metrics.submitted.inc_by(answers.iter().filter(|a| a.is_ok()).count() as u64);
+    intake.pending.lock().extend(chunks.iter().cloned());
+    batch.reply.answer(answers);
+}
+
+#[derive(Default)]
+struct ChunkMaker {
+    done: Vec<Arc<Chunk>>,
+    open: Vec<Bytes>,
+    open_bytes: usize,
+}
+
+impl ChunkMaker {
+    /// Adds a transaction and returns the position of its chunk.
+    fn push(&mut self, transaction: Bytes) -> usize {
+        if self.open_bytes + transaction.len() > CHUNK_BYTES {
+            self.close();
+        }
+        self.open_bytes += transaction.len();
+        self.open.push(transaction);
+        self.done.len()
+    }
+
+    fn close(&mut self) {
+        if !self.open.is_empty() {
+            let bytes = std::mem::take(&mut self.open_bytes);
+            let chunk = Chunk::new(std::mem::take(&mut self.open), bytes);
+            self.done.push(Arc::new(chunk));
+        }
+    }
+
+    fn finish(mut self) -> Vec<Arc<Chunk>> {
+        self.close();
+        self.done
+    }
+}
