@@ -77,7 +77,10 @@ pub const FETCH_RETRY_US: u64 = 50_000;
 pub const FETCH_RETRY_MAX_US: u64 = 2_000_000;
 /// Pause before a replay is asked for again (R34).
 pub const REPLAY_RETRY_US: u64 = 200_000;
+/// Standstill of the frontier after which peers are asked for their newest blocks (R34).
+pub const STALL_US: u64 = 1_000_000;
 
+const _: () = assert!(STALL_US > 2 * IDLE_ROUND_DELAY_US);
 const _: () = assert!(PAYLOAD_BYTES_MAX + HEADER_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () = assert!(TRANSACTION_BYTES_MAX + 4 <= PAYLOAD_BYTES_MAX);
 const _: () = assert!(SUSPENDED_PEER_BYTES_MAX <= SUSPENDED_BYTES_MAX);

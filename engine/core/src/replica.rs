@@ -73,6 +73,7 @@ pub struct Replica {
     extra_bytes: Vec<usize>,
     connected: AuthorSet,
     replays: Vec<Replay>,
+    stall_asked_at: Time,
 
     /// `P`: the highest own round ever handed to `Persist` (section 4).
     own_round: Round,

@@ -17,12 +17,13 @@ mod random;
 mod reference;
 
 pub use builder::{
+    AcceptAll,
     Draft, Signing, VALID_CHECK, build, committee, full_dag, keypair, mutated, proposal, sign,
 };
 pub use committer::{Checkpoint, Committed, Committer, DecidedSlot, Verdict};
 pub use dag_text::{DagText, DagTextError};
 pub use random::{Chance, RandomDag, Shape, delivery};
-pub use reference::{Answer, reference_answer};
+pub use reference::{Answer, AnswerCommit, reference_answer};
 
 use crate::committee::Committee;
 use crate::id::{Round, ValidatorIndex};

@@ -50,6 +50,7 @@ fn empty(config: ReplicaConfig, recovered: &Recovered, now: Time) -> Replica {
         extra_bytes: vec![0; validators],
         connected: AuthorSet::default(),
         replays: vec![Replay::default(); validators],
+        stall_asked_at: now,
         own_round: Round::GENESIS,
         in_flight: None,
         wanted: None,

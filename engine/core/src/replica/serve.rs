@@ -7,7 +7,7 @@ use bytes::{BufMut, BytesMut};
 use crate::block::{Block, BlockRef};
 use crate::fetch::chunks;
 use crate::id::{Round, Time, ValidatorIndex};
-use crate::limits::{REPLAY_BLOCKS_MAX, REPLAY_RETRY_US};
+use crate::limits::{REPLAY_BLOCKS_MAX, REPLAY_RETRY_US, STALL_US};
 use crate::message::Message;
 use crate::output::Output;
 
@@ -76,11 +76,33 @@ impl Replica {
         let due = |author: ValidatorIndex| {
             self.replays[author.position()].asked_at.plus_us(REPLAY_RETRY_US)
         };
-        self.committee.indices().filter(behind).map(due).min()
+        let behind = self.committee.indices().filter(behind).map(due).min();
+        let stalled = (!self.connected.is_empty()).then(|| self.stall_deadline());
+        [behind, stalled].into_iter().flatten().min()
+    }
+
+    /// Frames may be lost on a link that stays up: when the frontier stands still, peers are asked for what they made.
+    fn stall_deadline(&self) -> Time {
+        self.clock.reached_at().max(self.stall_asked_at).plus_us(STALL_US)
+    }
+
+    fn ask_when_stalled(&mut self, now: Time) {
+        if self.stall_deadline() > now {
+            return;
+        }
+        self.stall_asked_at = now;
+        let frontier = self.clock.frontier();
+        for author in self.committee.indices() {
+            let silent = self.replays[author.position()].highest < frontier;
+            if silent && self.connected.contains(author) {
+                self.ask_replay(now, author);
+            }
+        }
     }
 
     /// Sends what is due: block requests, and replays that came to nothing.
     pub(super) fn send_requests(&mut self, now: Time) {
+        self.ask_when_stalled(now);
         if self.replay_deadline().is_some_and(|due| due <= now) {
             for author in self.committee.indices() {
                 let replay = self.replays[author.position()];

@@ -92,7 +92,8 @@ impl Shape {
         let gc_depth = 4 + u32::try_from(chance.below(13)).expect("small");
         let bounds = FaultBounds { mode, byzantine, crashed };
         let committee = Arc::new(committee(&weights, bounds, gc_depth));
-        let rounds = 6 + u32::try_from(chance.below(if chance.percent(30) { 20 } else { 8 }))
+        let span = if chance.percent(30) { 20 } else { 8 };
+        let rounds = 6 + u32::try_from(chance.below(span))
             .expect("small");
         Self::with_committee(committee, rounds, chance)
     }

@@ -66,6 +66,8 @@ pub struct Node {
     pub payloads_left: usize,
     life: u32,
     ticks_at: Option<Time>,
+    /// Writes become durable in order; those that wait share one sync.
+    written_at: Time,
     sent: BTreeMap<Round, Digest>,
 }
 
@@ -95,6 +97,7 @@ impl World {
             payloads_left: 5,
             life: 0,
             ticks_at: None,
+            written_at: Time(0),
             sent: BTreeMap::new(),
         };
         let mut world = Self {
@@ -230,7 +233,9 @@ impl World {
                 let life = self.nodes[at].life;
                 let delay = 200 + self.random() % 1_000;
                 let event = Event::Persisted { node, life, ticket, records };
-                self.schedule(now.plus_us(delay), event);
+                let written_at = self.nodes[at].written_at.max(now.plus_us(delay));
+                self.nodes[at].written_at = written_at;
+                self.schedule(written_at, event);
             }
             Output::Sign { header_digest, preimage, .. } => {
                 let signature = self.keys[at].sign(&preimage);

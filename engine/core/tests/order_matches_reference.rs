@@ -1,0 +1,193 @@
+//! The real commit rule against the slow reference, on random DAGs.
+//!
+//! `PROBITY_SEEDS=from..to cargo test --release -p probity-core --test order_matches_reference` runs other seeds.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use probity_core::testing::{
+    AnswerCommit, Chance, Committed, Committer, RandomDag, Verdict, delivery, reference_answer,
+};
+use probity_core::{Block, Path, Rule, Slot};
+
+/// What a run of seeds has met, so that a generator gone dull fails the test.
+#[derive(Default)]
+struct Met {
+    counts: [[AtomicU64; 7]; 3],
+}
+
+const MET: [&str; 7] = [
+    "fast commits",
+    "slow commits",
+    "indirect commits",
+    "skips",
+    "indirect skips",
+    "void blocks",
+    "gc rounds",
+];
+
+#[test]
+fn the_order_is_that_of_the_reference() {
+    let seeds = seeds(0..20_000);
+    let met = Met::default();
+    let next = AtomicU64::new(seeds.start);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Relaxed);
+                    if seed >= seeds.end {
+                        return;
+                    }
+                    let named = NameSeed(seed);
+                    check_seed(seed, &met);
+                    std::mem::forget(named);
+                }
+            });
+        }
+    });
+    if seeds.end - seeds.start >= 20_000 {
+        met.assert_rich();
+    }
+}
+
+/// Says which seed it was when a check panics.
+struct NameSeed(u64);
+
+impl Drop for NameSeed {
+    fn drop(&mut self) {
+        eprintln!("failed at PROBITY_SEEDS={}..{}", self.0, self.0 + 1);
+    }
+}
+
+fn seeds(default: Range<u64>) -> Range<u64> {
+    let Ok(text) = std::env::var("PROBITY_SEEDS") else { return default };
+    let (from, to) = text.split_once("..").expect("PROBITY_SEEDS is from..to");
+    from.parse().expect("from is a number")..to.parse().expect("to is a number")
+}
+
+fn check_seed(seed: u64, met: &Met) {
+    let dag = RandomDag::draw(seed);
+    let mut chance = Chance::new(seed ^ 0x0b5e_77e7);
+    let mut final_commits: Option<Vec<Committed>> = None;
+    let mut decided: BTreeMap<Slot, Verdict> = BTreeMap::new();
+    for observer in 0..3 {
+        let noise = chance.pick(&[0, 10, 40, 200, 1000]);
+        let mut arriving = delivery(&dag.blocks, noise, &mut chance);
+        if observer == 2 {
+            shuffle(&mut arriving, &mut chance); // parents may come after children
+        }
+        let cuts = [chance.below(arriving.len() as u64 + 1), arriving.len() as u64];
+        let mut committer = Committer::new(Arc::clone(&dag.shape.committee));
+        for (at, block) in (1..).zip(&arriving) {
+            committer.insert(Arc::clone(block));
+            if cuts.contains(&at) {
+                check_against_reference(&committer, &dag);
+                agree(&mut decided, committer.decisions());
+            }
+        }
+        assert_eq!(committer.suspended(), 0, "every parent was delivered");
+        check_restart(&dag, &arriving, &mut chance, committer.commits());
+        if observer == 0 {
+            met.note(dag.shape.committee.thresholds().rule, &committer);
+        }
+        match &final_commits {
+            None => final_commits = Some(committer.commits().to_vec()),
+            Some(first) => assert_eq!(first, committer.commits(), "one output for one DAG"),
+        }
+    }
+}
+
+fn check_against_reference(committer: &Committer, dag: &RandomDag) {
+    let answer = reference_answer(&dag.shape.committee, committer.accepted());
+    assert_eq!(committer.decisions(), answer.decisions, "every decision is the reference's");
+    let output: Vec<(Slot, Verdict)> =
+        committer.slots().iter().map(|decided| (decided.slot, decided.verdict)).collect();
+    assert_eq!(output, answer.output, "slots leave in slot order");
+    let plain = |committed: &Committed| AnswerCommit {
+        leader: committed.record.leader,
+        blocks: committed.record.blocks.clone(),
+        timestamp_ms: committed.record.timestamp_ms,
+        skipped: committed.record.skipped.clone(),
+        gc_round: committed.gc_round,
+    };
+    let commits: Vec<AnswerCommit> = committer.commits().iter().map(plain).collect();
+    assert_eq!(commits, answer.commits, "every commit is the reference's");
+    for pair in committer.commits().windows(2) {
+        assert_eq!(pair[0].digest, pair[1].record.previous, "records are chained");
+        assert_eq!(pair[0].record.index.next(), pair[1].record.index, "indices have no gap");
+    }
+}
+
+/// No two views ever decide a slot differently.
+fn agree(decided: &mut BTreeMap<Slot, Verdict>, view: BTreeMap<Slot, Verdict>) {
+    for (slot, verdict) in view {
+        let first = *decided.entry(slot).or_insert(verdict);
+        assert_eq!(first, verdict, "two views disagree about {slot:?}");
+    }
+}
+
+/// R36: a validator that stops somewhere and starts again ends with the same sequence.
+fn check_restart(
+    dag: &RandomDag,
+    arriving: &[Arc<Block>],
+    chance: &mut Chance,
+    expected: &[Committed],
+) {
+    let stop = usize::try_from(chance.below(arriving.len() as u64 + 1)).unwrap();
+    let mut before = Committer::new(Arc::clone(&dag.shape.committee));
+    arriving[..stop].iter().for_each(|block| before.insert(Arc::clone(block)));
+    let Some(checkpoint) = before.checkpoint() else { return };
+    let done = before.commits().len();
+    let gc_round = before.gc_round();
+    let kept: Vec<Arc<Block>> =
+        before.accepted().iter().filter(|block| block.round() > gc_round).cloned().collect();
+    let mut after = Committer::resume(Arc::clone(&dag.shape.committee), checkpoint);
+    delivery(&kept, 40, chance).into_iter().for_each(|block| after.insert(block));
+    // Suspended blocks were lost and are asked for again.
+    arriving.iter().for_each(|block| after.insert(Arc::clone(block)));
+    assert_eq!(after.commits(), &expected[done..], "a restart changes nothing");
+}
+
+fn shuffle(blocks: &mut [Arc<Block>], chance: &mut Chance) {
+    for at in (1..blocks.len()).rev() {
+        blocks.swap(at, usize::try_from(chance.below(at as u64 + 1)).unwrap());
+    }
+}
+
+impl Met {
+    fn note(&self, rule: Rule, committer: &Committer) {
+        let row = match rule {
+            Rule::Classic => 0,
+            Rule::Dual => 1,
+            Rule::Fast => 2,
+        };
+        let add = |column: usize, count: u64| self.counts[row][column].fetch_add(count, Relaxed);
+        for decided in committer.slots() {
+            let column = match (decided.verdict, decided.path) {
+                (Verdict::Commit(_), Path::Fast) => 0,
+                (Verdict::Commit(_), Path::Slow) => 1,
+                (Verdict::Commit(_), Path::Indirect) => 2,
+                (Verdict::Skip, Path::Fast | Path::Slow) => 3,
+                (Verdict::Skip, Path::Indirect) => 4,
+            };
+            add(column, 1);
+        }
+        let blocks = committer.commits().iter().flat_map(|commit| &commit.record.blocks);
+        add(5, blocks.filter(|(_, void)| *void).count() as u64);
+        add(6, u64::from(committer.gc_round().0));
+    }
+
+    fn assert_rich(&self) {
+        for (rule, row) in ["classic", "dual", "fast"].iter().zip(&self.counts) {
+            for (name, count) in MET.iter().zip(row) {
+                let count = count.load(Relaxed);
+                println!("{rule}: {count} {name}");
+                let none = matches!((*rule, *name), ("classic", "fast commits") | ("fast", "slow commits"));
+                assert_eq!(count < 100, none, "{rule}: {count} {name}");
+            }
+        }
+    }
+}
