@@ -187,7 +187,7 @@ impl Reader {
 /// by one, at several times the speed.
 pub(crate) fn extend_digest(before: Option<&blake3::Hash>, commit: &Commit) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(before.map_or(&[0; 32], blake3::Hash::as_bytes));
+    hasher.update(before.map_or([0; 32], |digest| *digest.as_bytes()).as_slice());
     hasher.update(&commit.index().0.to_le_bytes());
     hasher.update(commit.digest.as_bytes());
     for block in &commit.blocks {

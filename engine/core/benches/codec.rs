@@ -18,7 +18,9 @@ fn four() -> Committee {
 }
 
 fn transactions() -> Vec<Vec<u8>> {
-    (0..TRANSACTIONS).map(|n| vec![n.to_le_bytes()[0]; TRANSACTION_BYTES]).collect()
+    (0..TRANSACTIONS)
+        .map(|n| vec![n.to_le_bytes()[0]; TRANSACTION_BYTES])
+        .collect()
 }
 
 /// A draft in round 2 with all of round 1 as parents.
@@ -33,7 +35,11 @@ fn draft(committee: &Committee) -> Draft {
 }
 
 fn block(committee: &Committee) -> Block {
-    sign(proposal(committee, draft(committee), Payload::from_transactions(&transactions())))
+    sign(proposal(
+        committee,
+        draft(committee),
+        Payload::from_transactions(&transactions()),
+    ))
 }
 
 /// A store with one block: the way to decode without verifying.
@@ -47,7 +53,11 @@ impl RecordSource for Stored {
 
     fn read(&self, table: RecordTable, _: &[u8]) -> Result<Option<Bytes>, Infallible> {
         let is_header = table == RecordTable::Headers;
-        Ok(Some(if is_header { self.header.clone() } else { self.payload.clone() }))
+        Ok(Some(if is_header {
+            self.header.clone()
+        } else {
+            self.payload.clone()
+        }))
     }
 
     fn scan(
@@ -76,7 +86,9 @@ fn codec(c: &mut Criterion) {
         b.iter_batched(input, run, BatchSize::SmallInput)
     });
     let block = block(&committee);
-    group.bench_function("encode", |b| b.iter(|| Message::encode_block(black_box(&block))));
+    group.bench_function("encode", |b| {
+        b.iter(|| Message::encode_block(black_box(&block)))
+    });
     let stored = Stored {
         header: block.signed_header().clone(),
         payload: block.payload().bytes().clone(),

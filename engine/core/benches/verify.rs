@@ -27,11 +27,19 @@ impl Signed {
         let keypair =
             Keypair::from_seed(hash(Context::Params, &[&client.to_le_bytes()]).as_bytes());
         let message = [client.to_le_bytes()[0]; MESSAGE_BYTES];
-        Self { key: keypair.public(), message, signature: keypair.sign(&message) }
+        Self {
+            key: keypair.public(),
+            message,
+            signature: keypair.sign(&message),
+        }
     }
 
     fn claim(&self) -> Claim<'_> {
-        Claim { key: &self.key, message: &self.message, signature: &self.signature }
+        Claim {
+            key: &self.key,
+            message: &self.message,
+            signature: &self.signature,
+        }
     }
 }
 
@@ -47,7 +55,13 @@ fn signatures(c: &mut Criterion) {
         let claims: Vec<Claim<'_>> = signed.iter().map(Signed::claim).collect();
         group.throughput(Throughput::Elements(count as u64));
         group.bench_function(BenchmarkId::new("batch", count), |b| {
-            b.iter(|| assert!(verify_each(black_box(&claims)).into_iter().all(|valid| valid)))
+            b.iter(|| {
+                assert!(
+                    verify_each(black_box(&claims))
+                        .into_iter()
+                        .all(|valid| valid)
+                )
+            })
         });
     }
     group.finish();
@@ -62,9 +76,14 @@ fn encoded_block(committee: &Committee, transactions: usize) -> Bytes {
         parents: below.iter().map(|block| block.reference()).collect(),
         timestamp_ms: 20,
     };
-    let transactions: Vec<[u8; 512]> =
-        (0..transactions).map(|n| [n.to_le_bytes()[0]; 512]).collect();
-    let block: Block = sign(proposal(committee, draft, Payload::from_transactions(&transactions)));
+    let transactions: Vec<[u8; 512]> = (0..transactions)
+        .map(|n| [n.to_le_bytes()[0]; 512])
+        .collect();
+    let block: Block = sign(proposal(
+        committee,
+        draft,
+        Payload::from_transactions(&transactions),
+    ));
     let mut bytes = BytesMut::with_capacity(block.encoded_len());
     bytes.extend_from_slice(block.signed_header());
     bytes.extend_from_slice(block.payload().bytes());

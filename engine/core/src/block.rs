@@ -37,7 +37,10 @@ impl BlockRef {
     /// The slot that the block stands in.
     #[must_use]
     pub fn slot(&self) -> Slot {
-        Slot { round: self.round, author: self.author }
+        Slot {
+            round: self.round,
+            author: self.author,
+        }
     }
 }
 
@@ -129,7 +132,10 @@ impl Payload {
         for transaction in transactions {
             bytes.put_slice(transaction.as_ref());
         }
-        Self { bytes: bytes.freeze(), count }
+        Self {
+            bytes: bytes.freeze(),
+            count,
+        }
     }
 
     /// Takes bytes for a payload of `count` transactions; `None` unless the table of lengths covers them exactly.
@@ -188,7 +194,11 @@ impl Payload {
     pub fn describe(&self) -> PayloadInfo {
         let bytes = u32::try_from(self.bytes.len()).expect("a payload is at most 2 MiB");
         let root = hash(Context::Payload, &[&self.bytes]);
-        PayloadInfo { root, bytes, count: self.count }
+        PayloadInfo {
+            root,
+            bytes,
+            count: self.count,
+        }
     }
 }
 
@@ -209,7 +219,13 @@ impl Proposal {
         let (header_bytes, body_length) = codec::encode_header(&header);
         let (body, votes) = header_bytes.split_at(body_length);
         let (body_digest, header_digest) = header_digests(body, votes);
-        Self { header, header_bytes, body_digest, header_digest, payload }
+        Self {
+            header,
+            header_bytes,
+            body_digest,
+            header_digest,
+            payload,
+        }
     }
 
     /// The header.
@@ -239,7 +255,12 @@ impl Proposal {
     /// The bytes to sign (R3).
     #[must_use]
     pub fn preimage(&self) -> [u8; PREIMAGE_BYTES] {
-        preimage(&self.header.chain, self.header.epoch, self.header.slot(), &self.header_digest)
+        preimage(
+            &self.header.chain,
+            self.header.epoch,
+            self.header.slot(),
+            &self.header_digest,
+        )
     }
 
     /// The block, once the author has signed.
@@ -256,7 +277,10 @@ impl Header {
     /// The slot that the header fills.
     #[must_use]
     pub fn slot(&self) -> Slot {
-        Slot { round: self.round, author: self.author }
+        Slot {
+            round: self.round,
+            author: self.author,
+        }
     }
 }
 
@@ -274,19 +298,48 @@ pub struct Block {
 
 impl Block {
     fn assemble(proposal: Proposal, signed_header: Bytes, signature: Signature) -> Self {
-        let Proposal { header, body_digest, header_digest, payload, .. } = proposal;
+        let Proposal {
+            header,
+            body_digest,
+            header_digest,
+            payload,
+            ..
+        } = proposal;
         let digest = hash(Context::Block, &[header_digest.as_bytes(), &signature.0]);
-        let reference = BlockRef { round: header.round, author: header.author, digest };
-        Self { header, reference, body_digest, header_digest, signature, signed_header, payload }
+        let reference = BlockRef {
+            round: header.round,
+            author: header.author,
+            digest,
+        };
+        Self {
+            header,
+            reference,
+            body_digest,
+            header_digest,
+            signature,
+            signed_header,
+            payload,
+        }
     }
 
     /// Puts a decoded header and its payload together; the digests are computed from the very bytes received.
     pub(crate) fn from_parts(decoded: codec::DecodedHeader, payload: Payload) -> Self {
-        let codec::DecodedHeader { header, signature, signed_header, body_length } = decoded;
+        let codec::DecodedHeader {
+            header,
+            signature,
+            signed_header,
+            body_length,
+        } = decoded;
         let header_bytes = signed_header.slice(..signed_header.len() - 64);
         let (body, votes) = header_bytes.split_at(body_length);
         let (body_digest, header_digest) = header_digests(body, votes);
-        let proposal = Proposal { header, header_bytes, body_digest, header_digest, payload };
+        let proposal = Proposal {
+            header,
+            header_bytes,
+            body_digest,
+            header_digest,
+            payload,
+        };
         Self::assemble(proposal, signed_header, signature)
     }
 
@@ -341,7 +394,12 @@ impl Block {
     /// The bytes that the author signed (R3).
     #[must_use]
     pub fn preimage(&self) -> [u8; PREIMAGE_BYTES] {
-        preimage(&self.header.chain, self.header.epoch, self.header.slot(), &self.header_digest)
+        preimage(
+            &self.header.chain,
+            self.header.epoch,
+            self.header.slot(),
+            &self.header_digest,
+        )
     }
 
     /// The encoded header with its signature.
@@ -389,14 +447,21 @@ pub fn preimage(
 pub(crate) fn header_digests(body: &[u8], votes: &[u8]) -> (Digest, Digest) {
     let body = hash(Context::HeaderBody, &[body]);
     let votes = hash(Context::CommitVotes, &[votes]);
-    (body, hash(Context::Header, &[body.as_bytes(), votes.as_bytes()]))
+    (
+        body,
+        hash(Context::Header, &[body.as_bytes(), votes.as_bytes()]),
+    )
 }
 
 /// The reference of a validator's implicit round-0 block (R3).
 #[must_use]
 pub fn genesis_ref(committee: &Committee, author: ValidatorIndex) -> Option<BlockRef> {
     let digest = committee.genesis(author)?;
-    Some(BlockRef { round: Round::GENESIS, author, digest })
+    Some(BlockRef {
+        round: Round::GENESIS,
+        author,
+        digest,
+    })
 }
 
 impl EquivocationProof {
@@ -408,6 +473,11 @@ impl EquivocationProof {
             return None;
         }
         let (first, second) = if a.0 < b.0 { (a, b) } else { (b, a) };
-        Some(Self { round: slot.round, author: slot.author, first, second })
+        Some(Self {
+            round: slot.round,
+            author: slot.author,
+            first,
+            second,
+        })
     }
 }

@@ -45,7 +45,11 @@ impl fmt::Display for DecodeError {
         match self {
             Self::Short => f.write_str("the bytes end too early"),
             Self::Trailing => f.write_str("bytes are left over"),
-            Self::Limit { what, found, allowed } => write!(f, "{found} {what}, allowed {allowed}"),
+            Self::Limit {
+                what,
+                found,
+                allowed,
+            } => write!(f, "{found} {what}, allowed {allowed}"),
             Self::Tag { what, found } => write!(f, "unknown {what} {found}"),
             Self::PayloadTable => f.write_str("the payload's lengths do not match its bytes"),
         }
@@ -88,7 +92,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn finish(self) -> Result<(), DecodeError> {
-        if self.remaining() == 0 { Ok(()) } else { Err(DecodeError::Trailing) }
+        if self.remaining() == 0 {
+            Ok(())
+        } else {
+            Err(DecodeError::Trailing)
+        }
     }
 
     pub(crate) fn u8(&mut self) -> Result<u8, DecodeError> {
@@ -118,11 +126,18 @@ impl<'a> Reader<'a> {
     pub(crate) fn block_ref(&mut self) -> Result<BlockRef, DecodeError> {
         let round = Round(self.u32()?);
         let author = ValidatorIndex(self.u16()?);
-        Ok(BlockRef { round, author, digest: self.digest()? })
+        Ok(BlockRef {
+            round,
+            author,
+            digest: self.digest()?,
+        })
     }
 
     pub(crate) fn commit_vote(&mut self) -> Result<CommitVote, DecodeError> {
-        Ok(CommitVote { index: CommitIndex(self.u64()?), digest: self.digest()? })
+        Ok(CommitVote {
+            index: CommitIndex(self.u64()?),
+            digest: self.digest()?,
+        })
     }
 
     /// A list whose count was read: refused above `allowed`, before anything is allocated.
@@ -134,7 +149,11 @@ impl<'a> Reader<'a> {
     ) -> Result<Vec<T>, DecodeError> {
         let (what, allowed) = limit;
         if count > allowed {
-            return Err(DecodeError::Limit { what, found: count, allowed });
+            return Err(DecodeError::Limit {
+                what,
+                found: count,
+                allowed,
+            });
         }
         let mut items = Vec::with_capacity(count.min(self.remaining()));
         for _ in 0..count {
@@ -185,12 +204,21 @@ pub(crate) fn encode_header(header: &Header) -> (Bytes, usize) {
     bytes.put_u32_le(header.payload.bytes);
     bytes.put_u32_le(header.payload.count);
     bytes.put_u16_le(u16::try_from(header.parents.len()).expect("at most 256 parents"));
-    header.parents.iter().for_each(|parent| bytes.put_block_ref(parent));
+    header
+        .parents
+        .iter()
+        .for_each(|parent| bytes.put_block_ref(parent));
     bytes.put_u8(u8::try_from(header.evidence.len()).expect("at most 4 proofs"));
-    header.evidence.iter().for_each(|proof| bytes.put_evidence(proof));
+    header
+        .evidence
+        .iter()
+        .for_each(|proof| bytes.put_evidence(proof));
     let body_length = bytes.len();
     bytes.put_u8(u8::try_from(header.commit_votes.len()).expect("at most 8 votes"));
-    header.commit_votes.iter().for_each(|vote| bytes.put_commit_vote(vote));
+    header
+        .commit_votes
+        .iter()
+        .for_each(|vote| bytes.put_commit_vote(vote));
     (bytes.freeze(), body_length)
 }
 
@@ -222,7 +250,11 @@ fn read_header(reader: &mut Reader<'_>) -> Result<(Header, usize), DecodeError> 
     let author = ValidatorIndex(reader.u16()?);
     let timestamp_ms = reader.u64()?;
     let root = reader.digest()?;
-    let payload = PayloadInfo { root, bytes: reader.u32()?, count: reader.u32()? };
+    let payload = PayloadInfo {
+        root,
+        bytes: reader.u32()?,
+        count: reader.u32()?,
+    };
     let count = usize::from(reader.u16()?);
     let parents = reader.list(count, ("parents", VALIDATORS_MAX), Reader::block_ref)?;
     let count = usize::from(reader.u8()?);
@@ -230,7 +262,12 @@ fn read_header(reader: &mut Reader<'_>) -> Result<(Header, usize), DecodeError> 
         let (round, author) = (Round(r.u32()?), ValidatorIndex(r.u16()?));
         let first = (r.digest()?, r.signature()?);
         let second = (r.digest()?, r.signature()?);
-        Ok(EquivocationProof { round, author, first, second })
+        Ok(EquivocationProof {
+            round,
+            author,
+            first,
+            second,
+        })
     })?;
     let body_length = reader.position();
     let count = usize::from(reader.u8()?);
@@ -258,10 +295,22 @@ pub(crate) fn decode_signed_header(bytes: &Bytes) -> Result<(DecodedHeader, Byte
     let length = reader.position();
     if length > HEADER_BYTES_MAX {
         let (what, allowed) = ("header bytes", HEADER_BYTES_MAX);
-        return Err(DecodeError::Limit { what, found: length, allowed });
+        return Err(DecodeError::Limit {
+            what,
+            found: length,
+            allowed,
+        });
     }
     let signed_header = bytes.slice(..length);
-    Ok((DecodedHeader { header, signature, signed_header, body_length }, reader.rest()))
+    Ok((
+        DecodedHeader {
+            header,
+            signature,
+            signed_header,
+            body_length,
+        },
+        reader.rest(),
+    ))
 }
 
 /// Reads a whole header without signature, as stored before signing (R11).

@@ -87,12 +87,18 @@ impl CommitRecord {
             match r.u8()? {
                 0 => Ok((reference, false)),
                 1 => Ok((reference, true)),
-                found => Err(DecodeError::Tag { what: "void flag", found }),
+                found => Err(DecodeError::Tag {
+                    what: "void flag",
+                    found,
+                }),
             }
         })?;
         let count = reader.u32()? as usize;
         let skipped = reader.list(count, ("skipped slots", RECORD_LIST_MAX), |r| {
-            Ok(Slot { round: Round(r.u32()?), author: ValidatorIndex(r.u16()?) })
+            Ok(Slot {
+                round: Round(r.u32()?),
+                author: ValidatorIndex(r.u16()?),
+            })
         })?;
         reader.finish()?;
         Ok(Self {

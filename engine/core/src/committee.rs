@@ -76,10 +76,15 @@ impl Committee {
             if member.weight == 0 {
                 return Err(CommitteeError::ZeroWeight { index });
             }
-            total = total.checked_add(member.weight).ok_or(CommitteeError::WeightOverflow)?;
+            total = total
+                .checked_add(member.weight)
+                .ok_or(CommitteeError::WeightOverflow)?;
             let earlier = config.members.iter().take(index);
             if let Some(first) = earlier.clone().position(|m| m.key == member.key) {
-                return Err(CommitteeError::DuplicateKey { first, second: index });
+                return Err(CommitteeError::DuplicateKey {
+                    first,
+                    second: index,
+                });
             }
         }
         let thresholds =
@@ -87,10 +92,15 @@ impl Committee {
         // R2: an anchor's history must still be held when it decides.
         let least = thresholds.rule.anchor_depth() + 1;
         if !(least..=GC_DEPTH_ROUNDS_MAX).contains(&config.gc_depth) {
-            return Err(CommitteeError::GcDepth { rounds: config.gc_depth, least });
+            return Err(CommitteeError::GcDepth {
+                rounds: config.gc_depth,
+                least,
+            });
         }
         let chain = chain_id(&config);
-        let genesis = (0..count).map(|a| genesis_digest(&chain, config.epoch, a)).collect();
+        let genesis = (0..count)
+            .map(|a| genesis_digest(&chain, config.epoch, a))
+            .collect();
         let weight_of_byte = weight_tables(&config.members);
         Ok(Self {
             epoch: config.epoch,
@@ -115,8 +125,10 @@ impl Committee {
     ) -> Result<Self, CommitteeError> {
         let amounts: Vec<u64> = stakes.iter().map(|(_, stake)| *stake).collect();
         let weights = normalise(&amounts)?;
-        let members =
-            stakes.iter().zip(weights).map(|((key, _), weight)| Member { key: *key, weight });
+        let members = stakes
+            .iter()
+            .zip(weights)
+            .map(|((key, _), weight)| Member { key: *key, weight });
         Self::new(CommitteeConfig {
             epoch: 0,
             previous: Digest::ZERO,
@@ -175,7 +187,11 @@ impl Committee {
     #[must_use]
     pub fn weight_of(&self, set: &AuthorSet) -> u64 {
         let bytes = set.bytes();
-        self.weight_of_byte.iter().zip(bytes).map(|(table, byte)| table[usize::from(byte)]).sum()
+        self.weight_of_byte
+            .iter()
+            .zip(bytes)
+            .map(|(table, byte)| table[usize::from(byte)])
+            .sum()
     }
 
     /// The thresholds of the commit rule.
@@ -239,7 +255,11 @@ fn chain_id(config: &CommitteeConfig) -> Digest {
         Mode::Classic => 1,
     };
     params.update(&[mode]);
-    for number in [config.bounds.byzantine, config.bounds.crashed, u64::from(config.gc_depth)] {
+    for number in [
+        config.bounds.byzantine,
+        config.bounds.crashed,
+        u64::from(config.gc_depth),
+    ] {
         params.update(&number.to_le_bytes());
     }
     for limit in [
@@ -261,20 +281,33 @@ fn chain_id(config: &CommitteeConfig) -> Digest {
     }
     let params = params.finish();
     let epoch = config.epoch.to_le_bytes();
-    hash(Context::Chain, &[config.previous.as_bytes(), &epoch, params.as_bytes()])
+    hash(
+        Context::Chain,
+        &[config.previous.as_bytes(), &epoch, params.as_bytes()],
+    )
 }
 
 /// R3: the digest of a validator's implicit round-0 block.
 fn genesis_digest(chain: &Digest, epoch: u64, author: usize) -> Digest {
     let author = u16::try_from(author).expect("a committee has at most 256 members");
-    hash(Context::Genesis, &[chain.as_bytes(), &epoch.to_le_bytes(), &author.to_le_bytes()])
+    hash(
+        Context::Genesis,
+        &[
+            chain.as_bytes(),
+            &epoch.to_le_bytes(),
+            &author.to_le_bytes(),
+        ],
+    )
 }
 
 fn weight_tables(members: &[Member]) -> Vec<[u64; 256]> {
     let table = |chunk: &[Member]| {
         let mut weights = [0u64; 256];
         for (byte, weight) in weights.iter_mut().enumerate() {
-            let named = chunk.iter().enumerate().filter(|(bit, _)| byte >> bit & 1 == 1);
+            let named = chunk
+                .iter()
+                .enumerate()
+                .filter(|(bit, _)| byte >> bit & 1 == 1);
             *weight = named.map(|(_, m)| m.weight).sum();
         }
         weights
@@ -295,7 +328,11 @@ fn normalise(stakes: &[u64]) -> Result<Vec<u64>, CommitteeError> {
     let missing = NORMAL_WEIGHT - weights.iter().sum::<u64>();
     let mut order: Vec<usize> = (0..stakes.len()).collect();
     order.sort_by_key(|i| (std::cmp::Reverse(scaled(&stakes[*i]) % total), *i));
-    for index in order.into_iter().cycle().take(usize::try_from(missing).unwrap_or(0)) {
+    for index in order
+        .into_iter()
+        .cycle()
+        .take(usize::try_from(missing).unwrap_or(0))
+    {
         weights[index] += 1;
     }
     match weights.iter().position(|w| *w == 0) {
@@ -341,17 +378,26 @@ impl fmt::Display for CommitteeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Size { validators } => {
-                write!(f, "{validators} validators with stake; allowed: 1 to {VALIDATORS_MAX}")
+                write!(
+                    f,
+                    "{validators} validators with stake; allowed: 1 to {VALIDATORS_MAX}"
+                )
             }
             Self::ZeroWeight { index } => {
-                write!(f, "validator {index} would have weight 0; raise its stake or leave it out")
+                write!(
+                    f,
+                    "validator {index} would have weight 0; raise its stake or leave it out"
+                )
             }
             Self::WeightOverflow => f.write_str("the weights add up to more than 64 bits hold"),
             Self::DuplicateKey { first, second } => {
                 write!(f, "validators {first} and {second} have the same key")
             }
             Self::GcDepth { rounds, least } => {
-                write!(f, "gc_depth {rounds}; allowed: {least} to {GC_DEPTH_ROUNDS_MAX} rounds")
+                write!(
+                    f,
+                    "gc_depth {rounds}; allowed: {least} to {GC_DEPTH_ROUNDS_MAX} rounds"
+                )
             }
             Self::Thresholds(why) => why.fmt(f),
         }

@@ -61,7 +61,12 @@ pub(crate) struct Dag {
 
 impl Dag {
     pub(crate) fn new(committee: Arc<Committee>, gc_round: Round) -> Self {
-        Self { committee, gc_round, rows: VecDeque::new(), by_digest: IdMap::default() }
+        Self {
+            committee,
+            gc_round,
+            rows: VecDeque::new(),
+            by_digest: IdMap::default(),
+        }
     }
 
     pub(crate) fn committee(&self) -> &Arc<Committee> {
@@ -75,7 +80,8 @@ impl Dag {
 
     /// The highest round with an accepted block, at least the gc round.
     pub(crate) fn highest_round(&self) -> Round {
-        self.gc_round.plus(u32::try_from(self.rows.len()).expect("the window is bounded"))
+        self.gc_round
+            .plus(u32::try_from(self.rows.len()).expect("the window is bounded"))
     }
 
     /// How many blocks are in the window.
@@ -165,24 +171,48 @@ impl Dag {
     /// When the block is known, collected, or lacks a parent: the caller has checked (R5).
     pub(crate) fn insert(&mut self, block: Arc<Block>) -> BlockId {
         let reference = block.reference();
-        assert!(reference.round > self.gc_round, "a collected block is not accepted");
-        assert!(!self.contains(&reference.digest), "a block is accepted once");
-        let parents: Vec<BlockId> =
-            block.parents().iter().filter_map(|parent| self.id_of(&parent.digest)).collect();
-        let live = block.parents().iter().filter(|parent| parent.round > self.gc_round).count();
+        assert!(
+            reference.round > self.gc_round,
+            "a collected block is not accepted"
+        );
+        assert!(
+            !self.contains(&reference.digest),
+            "a block is accepted once"
+        );
+        let parents: Vec<BlockId> = block
+            .parents()
+            .iter()
+            .filter_map(|parent| self.id_of(&parent.digest))
+            .collect();
+        let live = block
+            .parents()
+            .iter()
+            .filter(|parent| parent.round > self.gc_round)
+            .count();
         assert!(parents.len() == live, "every live parent is accepted");
         let above = (reference.round.0 - self.gc_round.0) as usize;
         while self.rows.len() < above {
             self.rows.push_back(Row::new(self.committee.size()));
         }
         let committee = Arc::clone(&self.committee);
-        let row = self.row_mut(reference.round).expect("the row was just made");
+        let row = self
+            .row_mut(reference.round)
+            .expect("the row was just made");
         let position = u16::try_from(row.entries.len()).expect("extra blocks are capped by bytes");
         row.first[reference.author.position()].get_or_insert(position);
         row.authors.add(reference.author, &committee);
-        let entry = Entry { block, parents, grounded: false, committed: false, linked: false };
+        let entry = Entry {
+            block,
+            parents,
+            grounded: false,
+            committed: false,
+            linked: false,
+        };
         row.entries.push(entry);
-        let id = BlockId { round: reference.round, position };
+        let id = BlockId {
+            round: reference.round,
+            position,
+        };
         self.by_digest.insert(reference.digest, id);
         id
     }
@@ -239,7 +269,9 @@ impl Dag {
         let mut gone = Vec::new();
         while self.gc_round < gc_round {
             self.gc_round = self.gc_round.next();
-            let Some(row) = self.rows.pop_front() else { continue };
+            let Some(row) = self.rows.pop_front() else {
+                continue;
+            };
             for entry in row.entries {
                 self.by_digest.remove(&entry.block.reference().digest);
                 gone.push(entry);

@@ -23,6 +23,13 @@ pub(crate) enum Need {
     Ground,
 }
 
+/// Why a block is wanted, and who should have it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Reason {
+    pub(crate) hint: ValidatorIndex,
+    pub(crate) need: Need,
+}
+
 #[derive(Clone, Debug)]
 struct Want {
     need: Need,
@@ -49,7 +56,12 @@ pub(crate) struct Fetch {
 impl Fetch {
     pub(crate) fn new(me: ValidatorIndex, validators: usize) -> Self {
         let in_flight = vec![0; validators];
-        Self { me, wants: BTreeMap::new(), due: BTreeSet::new(), in_flight }
+        Self {
+            me,
+            wants: BTreeMap::new(),
+            due: BTreeSet::new(),
+            in_flight,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -61,13 +73,8 @@ impl Fetch {
     }
 
     /// Asks for a block as soon as possible; naming it again adds whom to ask.
-    pub(crate) fn want(
-        &mut self,
-        now: Time,
-        reference: BlockRef,
-        hint: ValidatorIndex,
-        need: Need,
-    ) {
+    pub(crate) fn want(&mut self, now: Time, reference: BlockRef, reason: Reason) {
+        let Reason { hint, need } = reason;
         if let Some(want) = self.wants.get_mut(&reference) {
             if !want.hints.contains(&hint) {
                 want.hints.push(hint);
@@ -84,13 +91,22 @@ impl Fetch {
         }
         self.due.insert((now, need, reference));
         let (tried, asked) = (AuthorSet::default(), Vec::new());
-        let want = Want { need, hints: vec![hint], tried, asked, attempts: 0, due: now };
+        let want = Want {
+            need,
+            hints: vec![hint],
+            tried,
+            asked,
+            attempts: 0,
+            due: now,
+        };
         self.wants.insert(reference, want);
     }
 
     /// The block came, or nobody needs it any more.
     pub(crate) fn forget(&mut self, reference: &BlockRef) {
-        let Some(want) = self.wants.remove(reference) else { return };
+        let Some(want) = self.wants.remove(reference) else {
+            return;
+        };
         self.due.remove(&(want.due, want.need, *reference));
         for peer in want.asked {
             self.release(peer);
@@ -99,15 +115,22 @@ impl Fetch {
 
     /// Forgets wanted parents at or below the gc round; `keeps` says which are still needed to ground others.
     pub(crate) fn collect(&mut self, gc_round: Round, keeps: impl Fn(&BlockRef) -> bool) {
-        let low = self.wants.keys().take_while(|reference| reference.round <= gc_round);
+        let low = self
+            .wants
+            .keys()
+            .take_while(|reference| reference.round <= gc_round);
         let gone: Vec<BlockRef> = low.filter(|reference| !keeps(reference)).copied().collect();
         gone.iter().for_each(|reference| self.forget(reference));
     }
 
     /// A peer does not hold the block: the next one is asked at once.
     pub(crate) fn handle_not_held(&mut self, now: Time, from: ValidatorIndex, block: &BlockRef) {
-        let Some(want) = self.wants.get_mut(block) else { return };
-        let Some(at) = want.asked.iter().position(|peer| *peer == from) else { return };
+        let Some(want) = self.wants.get_mut(block) else {
+            return;
+        };
+        let Some(at) = want.asked.iter().position(|peer| *peer == from) else {
+            return;
+        };
         want.asked.remove(at);
         self.due.remove(&(want.due, want.need, *block));
         want.due = now;
@@ -133,7 +156,9 @@ impl Fetch {
                 break;
             }
             self.due.remove(&(due, need, reference));
-            let Some(mut want) = self.wants.remove(&reference) else { continue };
+            let Some(mut want) = self.wants.remove(&reference) else {
+                continue;
+            };
             if want.asked.len() >= FETCH_PEERS_MAX {
                 let oldest = want.asked.remove(0);
                 self.release(oldest);
@@ -151,11 +176,7 @@ impl Fetch {
         requests
     }
 
-    fn choose(
-        &self,
-        want: &mut Want,
-        connected: &[ValidatorIndex],
-    ) -> Option<ValidatorIndex> {
+    fn choose(&self, want: &mut Want, connected: &[ValidatorIndex]) -> Option<ValidatorIndex> {
         let usable = |peer: &&ValidatorIndex| {
             **peer != self.me
                 && connected.contains(peer)
@@ -164,7 +185,11 @@ impl Fetch {
         let fresh = |peer: &&ValidatorIndex| {
             usable(peer) && !want.tried.contains(**peer) && !want.asked.contains(peer)
         };
-        let chosen = want.hints.iter().find(fresh).or_else(|| connected.iter().find(fresh));
+        let chosen = want
+            .hints
+            .iter()
+            .find(fresh)
+            .or_else(|| connected.iter().find(fresh));
         if let Some(peer) = chosen.copied() {
             want.tried.insert(peer);
             return Some(peer);
@@ -172,7 +197,12 @@ impl Fetch {
         // Everybody was asked: begin again.
         want.tried = AuthorSet::default();
         let idle = |peer: &&ValidatorIndex| usable(peer) && !want.asked.contains(peer);
-        let again = want.hints.iter().find(idle).or_else(|| connected.iter().find(idle)).copied();
+        let again = want
+            .hints
+            .iter()
+            .find(idle)
+            .or_else(|| connected.iter().find(idle))
+            .copied();
         want.tried.insert(again?);
         again
     }
@@ -180,7 +210,9 @@ impl Fetch {
 
 /// Doubling pauses with a jitter taken from the block's own digest, so that validators do not ask in step.
 fn pause_us(attempts: u32, reference: &BlockRef) -> u64 {
-    let pause = FETCH_RETRY_US.saturating_mul(1 << attempts.min(10)).min(FETCH_RETRY_MAX_US);
+    let pause = FETCH_RETRY_US
+        .saturating_mul(1 << attempts.min(10))
+        .min(FETCH_RETRY_MAX_US);
     let jitter = u64::from(reference.digest.as_bytes()[attempts as usize % 32]);
     pause + pause * jitter / 1024
 }

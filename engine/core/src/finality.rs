@@ -27,7 +27,10 @@ impl CommitCertificate {
     /// Whether the votes weigh enough and every signature holds. Needs nothing but the committee.
     #[must_use]
     pub fn verify(&self, committee: &Committee) -> bool {
-        let named = CommitVote { index: self.index, digest: self.digest };
+        let named = CommitVote {
+            index: self.index,
+            digest: self.digest,
+        };
         let mut tally = Tally::default();
         for vote in &self.votes {
             if !vote.votes.contains(&named) || !vote.verify(committee) {
@@ -89,12 +92,17 @@ impl Finality {
 
     /// Notes a commit; it is a vote point if no later slot of its round commits.
     pub(crate) fn handle_commit(&mut self, record: &CommitRecord, digest: Digest) {
-        self.candidate = Some(CommitVote { index: record.index, digest });
+        self.candidate = Some(CommitVote {
+            index: record.index,
+            digest,
+        });
     }
 
     /// Every slot of the round is output: its last commit is a vote point.
     pub(crate) fn handle_round_output(&mut self) {
-        let Some(point) = self.candidate.take() else { return };
+        let Some(point) = self.candidate.take() else {
+            return;
+        };
         self.points.push_back(point);
         if self.points.len() > COMMIT_VOTES_MAX {
             self.points.pop_front();
@@ -115,12 +123,12 @@ impl Finality {
         best
     }
 
-    fn count(
-        &mut self,
-        vote: CommitVote,
-        signed: &SignedVotes,
-    ) -> Option<Arc<CommitCertificate>> {
-        if self.certificate.as_ref().is_some_and(|known| vote.index <= known.index) {
+    fn count(&mut self, vote: CommitVote, signed: &SignedVotes) -> Option<Arc<CommitCertificate>> {
+        if self
+            .certificate
+            .as_ref()
+            .is_some_and(|known| vote.index <= known.index)
+        {
             return None;
         }
         let author = signed.slot.author;
@@ -142,14 +150,21 @@ impl Finality {
         }
         let votes = std::mem::take(&mut open.votes);
         let CommitVote { index, digest } = vote;
-        let certificate = Arc::new(CommitCertificate { index, digest, votes });
+        let certificate = Arc::new(CommitCertificate {
+            index,
+            digest,
+            votes,
+        });
         self.certificate = Some(Arc::clone(&certificate));
         self.forget_up_to(index);
         Some(certificate)
     }
 
     fn forget_up_to(&mut self, index: CommitIndex) {
-        let least = CommitVote { index: index.next(), digest: Digest::ZERO };
+        let least = CommitVote {
+            index: index.next(),
+            digest: Digest::ZERO,
+        };
         let kept = self.open.split_off(&least);
         for open in std::mem::replace(&mut self.open, kept).into_values() {
             for author in self.committee.indices() {

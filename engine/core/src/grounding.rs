@@ -93,9 +93,15 @@ impl Grounding {
         }
         if lacking > 0 {
             self.lacking.insert(child.digest, lacking);
-            return Grounded { blocks: Vec::new(), fetch };
+            return Grounded {
+                blocks: Vec::new(),
+                fetch,
+            };
         }
-        Grounded { blocks: self.spread(dag, child), fetch }
+        Grounded {
+            blocks: self.spread(dag, child),
+            fetch,
+        }
     }
 
     /// R6: at least `2 * gc_depth * n` blocks for each author whose blocks name collected parents.
@@ -131,7 +137,10 @@ impl Grounding {
     /// Remembers a collected block without looking at its parents.
     pub(crate) fn remember(&mut self, reference: BlockRef, grounded: bool) {
         if self.collected.insert(reference.digest, grounded).is_none() {
-            self.collected_rounds.entry(reference.round).or_default().push(reference.digest);
+            self.collected_rounds
+                .entry(reference.round)
+                .or_default()
+                .push(reference.digest);
         }
     }
 
@@ -162,7 +171,9 @@ impl Grounding {
             }
             self.answered(&block);
             for child in self.waiting.remove(&block).unwrap_or_default() {
-                let Some(lacking) = self.lacking.get_mut(&child.digest) else { continue };
+                let Some(lacking) = self.lacking.get_mut(&child.digest) else {
+                    continue;
+                };
                 *lacking -= 1;
                 if *lacking == 0 {
                     self.lacking.remove(&child.digest);

@@ -116,13 +116,18 @@ impl Time {
 /// The hasher is fixed: the same operations give the same map in every process.
 #[derive(Clone, Debug)]
 pub struct IdMap<K, V> {
-    #[allow(clippy::disallowed_types, reason = "the one wrapped map; it offers no iteration")]
+    #[allow(
+        clippy::disallowed_types,
+        reason = "the one wrapped map; it offers no iteration"
+    )]
     map: std::collections::HashMap<K, V, BuildHasherDefault<DefaultHasher>>,
 }
 
 impl<K: Eq + Hash, V> Default for IdMap<K, V> {
     fn default() -> Self {
-        Self { map: Default::default() }
+        Self {
+            map: Default::default(),
+        }
     }
 }
 

@@ -78,8 +78,15 @@ impl Message {
             TAG_FETCHED => Self::Fetched(reader.rest()),
             TAG_FETCH => Self::Fetch(read_refs(&mut reader)?),
             TAG_NOT_HELD => Self::NotHeld(read_refs(&mut reader)?),
-            TAG_REPLAY => Self::Replay { after: Round(reader.u32()?) },
-            found => return Err(DecodeError::Tag { what: "message", found }),
+            TAG_REPLAY => Self::Replay {
+                after: Round(reader.u32()?),
+            },
+            found => {
+                return Err(DecodeError::Tag {
+                    what: "message",
+                    found,
+                });
+            }
         };
         reader.finish()?;
         Ok(message)
@@ -97,11 +104,15 @@ fn tagged_block(tag: u8, head: &[u8], payload: &[u8]) -> Bytes {
 /// # Panics
 /// When there are more references than a message may carry; whoever asks keeps to the limit.
 fn tagged_refs(tag: u8, refs: &[BlockRef]) -> Bytes {
-    assert!(refs.len() <= REQUEST_REFS_MAX, "a request names at most 64 blocks");
+    assert!(
+        refs.len() <= REQUEST_REFS_MAX,
+        "a request names at most 64 blocks"
+    );
     let mut bytes = BytesMut::with_capacity(2 + refs.len() * 38);
     bytes.put_u8(tag);
     bytes.put_u8(u8::try_from(refs.len()).expect("at most 64"));
-    refs.iter().for_each(|reference| bytes.put_block_ref(reference));
+    refs.iter()
+        .for_each(|reference| bytes.put_block_ref(reference));
     bytes.freeze()
 }
 

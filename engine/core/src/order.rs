@@ -29,8 +29,8 @@ pub(crate) mod votes;
 
 use leaders::Schedule;
 pub use votes::Path;
-pub(crate) use votes::{Decided, Decision};
 use votes::{Certifies, Votes, certifies, decide_directly, votes_among};
+pub(crate) use votes::{Decided, Decision};
 
 /// A decided slot that is next in the output.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,7 +82,10 @@ impl Order {
 
     /// The leaders of a round in slot order.
     pub(crate) fn leaders(&self, round: Round) -> Vec<ValidatorIndex> {
-        let at = round.0.checked_sub(self.cursor.0.0).map(|above| above as usize);
+        let at = round
+            .0
+            .checked_sub(self.cursor.0.0)
+            .map(|above| above as usize);
         match at.and_then(|at| self.slots.get(at)) {
             Some(leaders) => leaders.clone(),
             None => self.schedule.slots(round),
@@ -94,7 +97,10 @@ impl Order {
         if round == Round::GENESIS {
             return None;
         }
-        let at = round.0.checked_sub(self.cursor.0.0).map(|above| above as usize);
+        let at = round
+            .0
+            .checked_sub(self.cursor.0.0)
+            .map(|above| above as usize);
         let author = match at.and_then(|at| self.slots.get(at)) {
             Some(leaders) => leaders.first().copied(),
             None => self.schedule.slots(round).first().copied(),
@@ -115,7 +121,10 @@ impl Order {
     /// Whether a slot's round lies before the output, or the slot is decided.
     pub(crate) fn is_settled(&self, slot: Slot) -> bool {
         slot.round < self.cursor.0
-            || self.votes.slot(slot).is_some_and(|known| known.decided.is_some())
+            || self
+                .votes
+                .slot(slot)
+                .is_some_and(|known| known.decided.is_some())
     }
 
     /// Counts a newly accepted block and decides what it settles (R16, R17).
@@ -137,9 +146,16 @@ impl Order {
     pub(crate) fn next_output(&self) -> Option<OutputSlot> {
         let (round, at) = self.cursor;
         let leaders = self.slots.front()?;
-        let slot = Slot { round, author: *leaders.get(at)? };
+        let slot = Slot {
+            round,
+            author: *leaders.get(at)?,
+        };
         let decided = self.votes.slot(slot)?.decided?;
-        Some(OutputSlot { slot, decided, ends_round: at + 1 == leaders.len() })
+        Some(OutputSlot {
+            slot,
+            decided,
+            ends_round: at + 1 == leaders.len(),
+        })
     }
 
     /// Moves past the slot that [`Order::next_output`] named.
@@ -178,7 +194,9 @@ impl Order {
             if self.is_settled(slot) {
                 continue;
             }
-            let Some(decided) = decide_directly(&self.votes, dag, slot) else { continue };
+            let Some(decided) = decide_directly(&self.votes, dag, slot) else {
+                continue;
+            };
             if let Some(known) = self.votes.slot_mut(slot) {
                 known.decided = Some(decided);
                 news = true;
@@ -196,7 +214,10 @@ impl Order {
         let mut anchors = vec![Anchor::Undecided; count + depth as usize];
         let mut histories: BTreeMap<BlockId, History> = BTreeMap::new();
         for above in (0..count).rev() {
-            let round = self.cursor.0.plus(u32::try_from(above).expect("the window is bounded"));
+            let round = self
+                .cursor
+                .0
+                .plus(u32::try_from(above).expect("the window is bounded"));
             if let Anchor::Committed(anchor) = anchors[above + depth as usize] {
                 let history = histories
                     .entry(anchor)
@@ -215,7 +236,10 @@ impl Order {
             }
             let decision = decide_in_history(dag, &self.votes, slot, history);
             if let Some(known) = self.votes.slot_mut(slot) {
-                known.decided = Some(Decided { decision, path: Path::Indirect });
+                known.decided = Some(Decided {
+                    decision,
+                    path: Path::Indirect,
+                });
             }
         }
     }
@@ -224,7 +248,10 @@ impl Order {
     fn first_not_skipped(&self, round: Round) -> Option<Anchor> {
         let above = (round.0 - self.cursor.0.0) as usize;
         for author in self.slots.get(above)? {
-            let slot = Slot { round, author: *author };
+            let slot = Slot {
+                round,
+                author: *author,
+            };
             let decided = self.votes.slot(slot).and_then(|known| known.decided);
             match decided.map(|decided| decided.decision) {
                 Some(Decision::Skip) => {}
@@ -253,7 +280,10 @@ impl History {
             rows[at].sort_unstable();
             rows[at].dedup();
             for child in std::mem::take(&mut rows[at]) {
-                for parent in dag.live_parents(child).filter(|parent| parent.round >= floor) {
+                for parent in dag
+                    .live_parents(child)
+                    .filter(|parent| parent.round >= floor)
+                {
                     rows[(parent.round.0 - floor.0) as usize].push(parent);
                 }
                 rows[at].push(child);
@@ -264,7 +294,8 @@ impl History {
 
     fn row(&self, round: Round) -> &[BlockId] {
         let at = round.0.checked_sub(self.floor.0).map(|at| at as usize);
-        at.and_then(|at| self.rows.get(at)).map_or(&[], Vec::as_slice)
+        at.and_then(|at| self.rows.get(at))
+            .map_or(&[], Vec::as_slice)
     }
 }
 

@@ -179,8 +179,12 @@ pub fn read_block<S: RecordSource>(
     reference: &BlockRef,
 ) -> Result<Option<VerifiedBlock>, ReadError<S::Error>> {
     let key = header_key(epoch, reference);
-    let header = source.read(RecordTable::Headers, &key).map_err(ReadError::Store)?;
-    let Some(header) = header else { return Ok(None) };
+    let header = source
+        .read(RecordTable::Headers, &key)
+        .map_err(ReadError::Store)?;
+    let Some(header) = header else {
+        return Ok(None);
+    };
     let payload = read_payload(source, &header)?;
     let block = read_stored_block(reference, &header, payload).map_err(ReadError::Damaged)?;
     Ok(Some(block))
@@ -195,6 +199,8 @@ fn read_payload<S: RecordSource>(
         return Ok(Bytes::new());
     }
     let key = payload_key(header.epoch, header.slot(), &header.payload.root);
-    let payload = source.read(RecordTable::Payloads, &key).map_err(ReadError::Store)?;
+    let payload = source
+        .read(RecordTable::Payloads, &key)
+        .map_err(ReadError::Store)?;
     payload.ok_or(ReadError::Damaged(Reject::Payload))
 }

@@ -19,7 +19,7 @@ use crate::verify::{Reject, VerifiedBlock, read_stored_header};
 /// What a store says about the past: the last commit, the blocks above the gc round, the last own header.
 #[derive(Clone, Debug, Default)]
 pub struct Recovered {
-    pub(crate) fresh: bool,
+    pub(crate) is_fresh: bool,
     pub(crate) last: Option<(CommitRecord, Digest)>,
     /// Blocks at or below the gc round that are remembered, with their parents, by ascending round.
     pub(crate) collected: Vec<(BlockRef, Vec<BlockRef>)>,
@@ -45,7 +45,7 @@ impl Recovered {
         match read(source, RecordTable::Epoch, &epoch_key(epoch))? {
             Some(chain) if chain.as_ref() == committee.chain().as_bytes() => {}
             Some(_) => return Err(RecoverError::OtherChain),
-            None => return Self::fresh(source),
+            None => return Self::load_fresh(source),
         }
         let last = last_commit(source, committee)?;
         let gc_round = last.as_ref().map_or(Round::GENESIS, |(record, _)| {
@@ -56,32 +56,54 @@ impl Recovered {
             Some((record, _)) => recent_commits(source, record, floor)?,
             None => BTreeMap::new(),
         };
-        let mut recovered = Self { fresh: false, last, committed, ..Self::default() };
+        let mut recovered = Self {
+            is_fresh: false,
+            last,
+            committed,
+            ..Self::default()
+        };
         recovered.load_blocks(source, committee, (floor, gc_round))?;
         recovered.own = own_header(source, committee, me)?;
         Ok(recovered)
     }
 
+    /// The start of a validator that has no past.
+    #[must_use]
+    pub fn fresh() -> Self {
+        Self {
+            is_fresh: true,
+            ..Self::default()
+        }
+    }
+
     /// A store without our epoch must be empty, or it belongs to somebody else.
-    fn fresh<S: RecordSource>(source: &S) -> Result<Self, RecoverError<S::Error>> {
-        for table in [RecordTable::Epoch, RecordTable::Headers, RecordTable::Commits] {
+    fn load_fresh<S: RecordSource>(source: &S) -> Result<Self, RecoverError<S::Error>> {
+        for table in [
+            RecordTable::Epoch,
+            RecordTable::Headers,
+            RecordTable::Commits,
+        ] {
             let mut used = false;
             let visit = &mut |_: &[u8], _: &[u8]| {
                 used = true;
                 false
             };
-            source.scan(table, &[], visit).map_err(RecoverError::Store)?;
+            source
+                .scan(table, &[], visit)
+                .map_err(RecoverError::Store)?;
             if used {
                 return Err(RecoverError::OtherChain);
             }
         }
-        Ok(Self { fresh: true, ..Self::default() })
+        Ok(Self::fresh())
     }
 
     /// The last durable commit.
     #[must_use]
     pub fn last_commit(&self) -> CommitIndex {
-        self.last.as_ref().map_or(CommitIndex::GENESIS, |(record, _)| record.index)
+        self.last
+            .as_ref()
+            .map_or(CommitIndex::GENESIS, |(record, _)| record.index)
     }
 
     fn load_blocks<S: RecordSource>(
@@ -100,10 +122,11 @@ impl Recovered {
             ours
         };
         let from = round_key(epoch, floor.next());
-        source.scan(RecordTable::Headers, &from, visit).map_err(RecoverError::Store)?;
+        source
+            .scan(RecordTable::Headers, &from, visit)
+            .map_err(RecoverError::Store)?;
         for bytes in headers {
-            let (reference, header) =
-                read_stored_header(&bytes).map_err(RecoverError::Block)?;
+            let (reference, header) = read_stored_header(&bytes).map_err(RecoverError::Block)?;
             if reference.round <= gc_round {
                 self.collected.push((reference, header.parents));
                 continue;
@@ -131,8 +154,8 @@ fn last_commit<S: RecordSource>(
         return Ok(None);
     };
     let tip: [u8; 8] = tip.as_ref().try_into().map_err(|_| RecoverError::Tip)?;
-    let (record, digest) = read_commit(source, CommitIndex(u64::from_le_bytes(tip)))?
-        .ok_or(RecoverError::Tip)?;
+    let (record, digest) =
+        read_commit(source, CommitIndex(u64::from_le_bytes(tip)))?.ok_or(RecoverError::Tip)?;
     Ok(Some((record, digest)))
 }
 
@@ -159,7 +182,11 @@ fn recent_commits<S: RecordSource>(
     let mut committed = BTreeMap::new();
     let mut record = last.clone();
     while record.leader.round > floor {
-        for (block, _) in record.blocks.iter().filter(|(block, _)| block.round > floor) {
+        for (block, _) in record
+            .blocks
+            .iter()
+            .filter(|(block, _)| block.round > floor)
+        {
             committed.insert(*block, record.index);
         }
         if record.index.0 <= 1 {
@@ -182,7 +209,9 @@ fn own_header<S: RecordSource>(
     me: ValidatorIndex,
 ) -> Result<Option<Proposal>, RecoverError<S::Error>> {
     let key = epoch_key(committee.epoch());
-    let Some(bytes) = read(source, RecordTable::Own, &key)? else { return Ok(None) };
+    let Some(bytes) = read(source, RecordTable::Own, &key)? else {
+        return Ok(None);
+    };
     let header = decode_unsigned_header(&bytes).map_err(RecoverError::Commit)?;
     if header.author != me {
         return Err(RecoverError::OtherValidator(header.author));
@@ -232,11 +261,14 @@ impl<E: fmt::Display> fmt::Display for RecoverError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Store(error) => write!(f, "the store could not be read: {error}"),
-            Self::OtherChain => f.write_str(
-                "the store belongs to another network, committee or set of parameters",
-            ),
+            Self::OtherChain => {
+                f.write_str("the store belongs to another network, committee or set of parameters")
+            }
             Self::OtherValidator(author) => {
-                write!(f, "the store belongs to validator {author} of this committee")
+                write!(
+                    f,
+                    "the store belongs to validator {author} of this committee"
+                )
             }
             Self::Tip => f.write_str("the last commit is missing from the store"),
             Self::BrokenChain(index) => {
@@ -249,4 +281,3 @@ impl<E: fmt::Display> fmt::Display for RecoverError<E> {
 }
 
 impl<E: fmt::Debug + fmt::Display> std::error::Error for RecoverError<E> {}
-

@@ -118,7 +118,10 @@ impl Replica {
     /// When `config.me` is no member of the committee.
     #[must_use]
     pub fn new(config: ReplicaConfig, recovered: Recovered, now: Time) -> Self {
-        assert!(config.committee.member(config.me).is_some(), "a replica is a committee member");
+        assert!(
+            config.committee.member(config.me).is_some(),
+            "a replica is a committee member"
+        );
         restart::start(config, recovered, now)
     }
 
@@ -161,10 +164,18 @@ impl Replica {
 
     /// The ticket's records, and those of all tickets before, are durable.
     pub fn handle_persisted(&mut self, now: Time, ticket: PersistTicket) {
-        assert!(ticket <= self.last_ticket, "only tickets that were handed out come back");
+        assert!(
+            ticket <= self.last_ticket,
+            "only tickets that were handed out come back"
+        );
         self.durable = self.durable.max(ticket);
-        while self.held.front().is_some_and(|(needs, _)| *needs <= self.durable) {
-            self.outputs.extend(self.held.pop_front().map(|(_, output)| output));
+        while self
+            .held
+            .front()
+            .is_some_and(|(needs, _)| *needs <= self.durable)
+        {
+            self.outputs
+                .extend(self.held.pop_front().map(|(_, output)| output));
         }
         self.sign_when_durable();
         self.step(now);
@@ -190,8 +201,15 @@ impl Replica {
     /// When to call [`Replica::handle_tick`] at the latest; `None` while only events matter.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
-        let fetch = if self.connected.is_empty() { None } else { self.fetch.next_deadline() };
-        [self.proposal_deadline(), fetch, self.replay_deadline()].into_iter().flatten().min()
+        let fetch = if self.connected.is_empty() {
+            None
+        } else {
+            self.fetch.next_deadline()
+        };
+        [self.proposal_deadline(), fetch, self.replay_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// What a look at the replica shows.
@@ -202,8 +220,14 @@ impl Replica {
             frontier: self.clock.frontier(),
             gc_round: self.dag.gc_round(),
             last_commit: self.last_index(),
-            last_leader: self.last.as_ref().map_or(Round::GENESIS, |(last, _)| last.leader.round),
-            certified: self.finality.certificate().map_or(CommitIndex::GENESIS, |c| c.index),
+            last_leader: self
+                .last
+                .as_ref()
+                .map_or(Round::GENESIS, |(last, _)| last.leader.round),
+            certified: self
+                .finality
+                .certificate()
+                .map_or(CommitIndex::GENESIS, |c| c.index),
             dag_blocks: self.dag.len(),
             suspended_blocks: self.suspended.len(),
             missing_blocks: self.fetch.len(),
@@ -214,7 +238,9 @@ impl Replica {
     }
 
     fn last_index(&self) -> CommitIndex {
-        self.last.as_ref().map_or(CommitIndex::GENESIS, |(last, _)| last.index)
+        self.last
+            .as_ref()
+            .map_or(CommitIndex::GENESIS, |(last, _)| last.index)
     }
 
     /// Accepts what is ready and outputs what is decided, until neither is left.
@@ -245,7 +271,10 @@ impl Replica {
     fn persist(&mut self) -> PersistTicket {
         self.last_ticket = PersistTicket(self.last_ticket.0 + 1);
         let records = std::mem::take(&mut self.records);
-        self.outputs.push_back(Output::Persist { ticket: self.last_ticket, records });
+        self.outputs.push_back(Output::Persist {
+            ticket: self.last_ticket,
+            records,
+        });
         self.last_ticket
     }
 

@@ -64,10 +64,9 @@ impl RoundClock {
         self.frontier = frontier;
         self.reached_at = now;
         self.keeps_us = false;
-        if let (Some(proposed_at), true) = (self.proposed_at, own.next() == frontier) {
-            if !self.idled {
-                mean(&mut self.quorum_us, now.since_us(proposed_at));
-            }
+        let measured = own.next() == frontier && !self.idled;
+        if let (Some(proposed_at), true) = (self.proposed_at, measured) {
+            mean(&mut self.quorum_us, now.since_us(proposed_at));
         }
     }
 
@@ -110,8 +109,11 @@ impl RoundClock {
     }
 
     pub(crate) fn leader_timeout_us(&self) -> u64 {
-        let base = self.quorum_us.clamp(LEADER_TIMEOUT_MIN_US, LEADER_TIMEOUT_BASE_MAX_US);
-        base.saturating_mul(1 << self.fired.min(16)).min(LEADER_TIMEOUT_MAX_US)
+        let base = self
+            .quorum_us
+            .clamp(LEADER_TIMEOUT_MIN_US, LEADER_TIMEOUT_BASE_MAX_US);
+        base.saturating_mul(1 << self.fired.min(16))
+            .min(LEADER_TIMEOUT_MAX_US)
     }
 
     /// R9, waiver: this primary kept us waiting in more than half of its last 16 rounds.

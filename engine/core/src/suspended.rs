@@ -29,7 +29,12 @@ pub(crate) struct Suspended {
 impl Suspended {
     pub(crate) fn new(validators: usize) -> Self {
         let bytes_by_peer = vec![0; validators];
-        Self { blocks: BTreeMap::new(), children: BTreeMap::new(), bytes: 0, bytes_by_peer }
+        Self {
+            blocks: BTreeMap::new(),
+            children: BTreeMap::new(),
+            bytes: 0,
+            bytes_by_peer,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -46,9 +51,19 @@ impl Suspended {
 
     /// A suspended block of this slot.
     pub(crate) fn of_slot(&self, slot: Slot) -> Option<&VerifiedBlock> {
-        let least = BlockRef { round: slot.round, author: slot.author, digest: Digest::ZERO };
-        let most = BlockRef { digest: Digest([u8::MAX; 32]), ..least };
-        self.blocks.range(least..=most).next().map(|(_, waiting)| &waiting.block)
+        let least = BlockRef {
+            round: slot.round,
+            author: slot.author,
+            digest: Digest::ZERO,
+        };
+        let most = BlockRef {
+            digest: Digest([u8::MAX; 32]),
+            ..least
+        };
+        self.blocks
+            .range(least..=most)
+            .next()
+            .map(|(_, waiting)| &waiting.block)
     }
 
     /// Suspends a block until `missing` are accepted; returns the blocks evicted to make room, the highest rounds
@@ -66,20 +81,36 @@ impl Suspended {
         for parent in missing {
             self.children.entry(*parent).or_default().push(reference);
         }
-        self.blocks.insert(reference, Waiting { block, from, missing: missing.len() });
+        self.blocks.insert(
+            reference,
+            Waiting {
+                block,
+                from,
+                missing: missing.len(),
+            },
+        );
         self.evict(from)
     }
 
     fn evict(&mut self, from: ValidatorIndex) -> Vec<BlockRef> {
         let mut evicted = Vec::new();
         while self.bytes_by_peer[from.position()] > SUSPENDED_PEER_BYTES_MAX {
-            let of_peer = self.blocks.iter().rev().find(|(_, waiting)| waiting.from == from);
-            let Some(highest) = of_peer.map(|(reference, _)| *reference) else { break };
+            let of_peer = self
+                .blocks
+                .iter()
+                .rev()
+                .find(|(_, waiting)| waiting.from == from);
+            let Some(highest) = of_peer.map(|(reference, _)| *reference) else {
+                break;
+            };
             self.remove(&highest);
             evicted.push(highest);
         }
         while self.bytes > SUSPENDED_BYTES_MAX {
-            let Some(highest) = self.blocks.last_key_value().map(|(reference, _)| *reference)
+            let Some(highest) = self
+                .blocks
+                .last_key_value()
+                .map(|(reference, _)| *reference)
             else {
                 break;
             };
@@ -95,7 +126,9 @@ impl Suspended {
         self.bytes -= size;
         self.bytes_by_peer[waiting.from.position()] -= size;
         for parent in waiting.block.block().parents() {
-            let Some(children) = self.children.get_mut(parent) else { continue };
+            let Some(children) = self.children.get_mut(parent) else {
+                continue;
+            };
             children.retain(|child| child != reference);
             if children.is_empty() {
                 self.children.remove(parent);
@@ -125,10 +158,15 @@ impl Suspended {
     ) -> Vec<(ValidatorIndex, VerifiedBlock)> {
         let mut ready = Vec::new();
         for child in self.children.remove(parent).unwrap_or_default() {
-            let Some(waiting) = self.blocks.get_mut(&child) else { continue };
+            let Some(waiting) = self.blocks.get_mut(&child) else {
+                continue;
+            };
             waiting.missing -= 1;
             if waiting.missing == 0 {
-                ready.extend(self.remove(&child).map(|waiting| (waiting.from, waiting.block)));
+                ready.extend(
+                    self.remove(&child)
+                        .map(|waiting| (waiting.from, waiting.block)),
+                );
             }
         }
         ready
@@ -136,7 +174,11 @@ impl Suspended {
 
     /// The gc round rose: blocks at or below it go, and nobody waits for parents there any more (R5).
     pub(crate) fn collect(&mut self, gc_round: Round) -> Vec<(ValidatorIndex, VerifiedBlock)> {
-        while let Some(lowest) = self.blocks.first_key_value().map(|(reference, _)| *reference) {
+        while let Some(lowest) = self
+            .blocks
+            .first_key_value()
+            .map(|(reference, _)| *reference)
+        {
             if lowest.round > gc_round {
                 break;
             }

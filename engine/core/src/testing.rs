@@ -17,8 +17,8 @@ mod random;
 mod reference;
 
 pub use builder::{
-    AcceptAll,
-    Draft, Signing, VALID_CHECK, build, committee, full_dag, keypair, mutated, proposal, sign,
+    AcceptAll, Draft, Signing, VALID_CHECK, build, committee, full_dag, keypair, mutated, proposal,
+    sign,
 };
 pub use committer::{Checkpoint, Committed, Committer, DecidedSlot, Verdict};
 pub use dag_text::{DagText, DagTextError};

@@ -60,8 +60,13 @@ pub enum Profile {
 
 impl Profile {
     /// Every profile, in the order of the documentation.
-    pub const ALL: [Self; 5] =
-        [Self::Classic33, Self::Dual30, Self::Dual25, Self::Dual20c, Self::Fast20];
+    pub const ALL: [Self; 5] = [
+        Self::Classic33,
+        Self::Dual30,
+        Self::Dual25,
+        Self::Dual20c,
+        Self::Fast20,
+    ];
 
     /// The name used in configurations and reports.
     #[must_use]
@@ -85,7 +90,11 @@ impl Profile {
             Self::Dual20c => (Mode::Graded, 200_000, 100_000),
             Self::Fast20 => (Mode::Graded, 199_999, 0),
         };
-        FaultBounds { mode, byzantine: f, crashed: c }
+        FaultBounds {
+            mode,
+            byzantine: f,
+            crashed: c,
+        }
     }
 
     /// The thresholds of this profile for a total weight of 1,000,000.
@@ -110,7 +119,10 @@ impl FromStr for Profile {
     type Err = UnknownProfile;
 
     fn from_str(name: &str) -> Result<Self, UnknownProfile> {
-        Self::ALL.into_iter().find(|p| p.name() == name).ok_or(UnknownProfile)
+        Self::ALL
+            .into_iter()
+            .find(|p| p.name() == name)
+            .ok_or(UnknownProfile)
     }
 }
 
@@ -176,7 +188,11 @@ impl Thresholds {
         if total == 0 || total > TOTAL_WEIGHT_MAX {
             return Err(ThresholdError::TotalWeight { total });
         }
-        let FaultBounds { mode, byzantine: f, crashed: c } = bounds;
+        let FaultBounds {
+            mode,
+            byzantine: f,
+            crashed: c,
+        } = bounds;
         let needed = 3 * u128::from(f) + 2 * u128::from(c) + 1;
         if u128::from(total) < needed {
             return Err(ThresholdError::TooManyFaults { total, needed });
@@ -220,7 +236,10 @@ impl Thresholds {
         assert!(self.certificate <= q, "V <= Q");
         assert!(self.slow <= q, "D <= Q");
         assert!(self.skip_certificate <= q, "B_q <= Q");
-        assert!(2 * self.certificate > w + f, "two certificates of a slot share an honest voter");
+        assert!(
+            2 * self.certificate > w + f,
+            "two certificates of a slot share an honest voter"
+        );
         match self.rule {
             Rule::Dual => assert!(self.fast_commit + q - w - f >= self.weak, "dual: weak rung"),
             Rule::Fast => assert!(2 * q - w - f >= self.weak, "fast: weak rung"),
@@ -269,7 +288,13 @@ mod tests {
 
     /// `[Q, V, B_q, D, F, S, wk]`, as printed in the protocol's table (R1). Zero: the rule does not use it.
     fn used(t: &Thresholds) -> [u64; 7] {
-        let Thresholds { quorum: q, certificate: v, skip_certificate: b, slow: d, .. } = *t;
+        let Thresholds {
+            quorum: q,
+            certificate: v,
+            skip_certificate: b,
+            slow: d,
+            ..
+        } = *t;
         match t.rule {
             Rule::Classic => [q, v, b, d, 0, t.fast_skip, 0],
             Rule::Dual => [q, v, b, d, t.fast_commit, t.fast_skip, t.weak],
@@ -280,14 +305,39 @@ mod tests {
     #[test]
     fn the_profiles_have_the_thresholds_of_the_table() {
         let rows = [
-            (Profile::Classic33, [666_667, 666_667, 666_667, 666_667, 0, 666_667, 0]),
-            (Profile::Dual30, [700_000, 650_001, 650_000, 600_001, 950_001, 950_001, 350_000]),
-            (Profile::Dual25, [700_000, 625_001, 625_000, 550_001, 900_001, 900_001, 350_000]),
-            (Profile::Dual20c, [700_000, 600_001, 600_000, 500_001, 850_001, 850_001, 350_000]),
-            (Profile::Fast20, [800_001, 0, 0, 0, 800_001, 800_001, 399_999]),
+            (
+                Profile::Classic33,
+                [666_667, 666_667, 666_667, 666_667, 0, 666_667, 0],
+            ),
+            (
+                Profile::Dual30,
+                [
+                    700_000, 650_001, 650_000, 600_001, 950_001, 950_001, 350_000,
+                ],
+            ),
+            (
+                Profile::Dual25,
+                [
+                    700_000, 625_001, 625_000, 550_001, 900_001, 900_001, 350_000,
+                ],
+            ),
+            (
+                Profile::Dual20c,
+                [
+                    700_000, 600_001, 600_000, 500_001, 850_001, 850_001, 350_000,
+                ],
+            ),
+            (
+                Profile::Fast20,
+                [800_001, 0, 0, 0, 800_001, 800_001, 399_999],
+            ),
         ];
         for (profile, row) in rows {
-            assert_eq!(used(&profile.thresholds(NORMAL_WEIGHT).unwrap()), row, "{profile}");
+            assert_eq!(
+                used(&profile.thresholds(NORMAL_WEIGHT).unwrap()),
+                row,
+                "{profile}"
+            );
         }
     }
 
@@ -297,7 +347,11 @@ mod tests {
             for f in 0..=14 {
                 for c in 0..=14 {
                     for mode in [Mode::Graded, Mode::Classic] {
-                        let bounds = FaultBounds { mode, byzantine: f, crashed: c };
+                        let bounds = FaultBounds {
+                            mode,
+                            byzantine: f,
+                            crashed: c,
+                        };
                         let derived = Thresholds::derive(bounds, total);
                         assert_eq!(derived.is_ok(), total > 3 * f + 2 * c, "{total} {bounds:?}");
                         if let Ok(t) = derived {
@@ -312,12 +366,20 @@ mod tests {
 
     #[test]
     fn overflowing_bounds_are_an_error() {
-        let bounds = FaultBounds { mode: Mode::Graded, byzantine: u64::MAX, crashed: u64::MAX };
+        let bounds = FaultBounds {
+            mode: Mode::Graded,
+            byzantine: u64::MAX,
+            crashed: u64::MAX,
+        };
         assert!(matches!(
             Thresholds::derive(bounds, 100),
             Err(ThresholdError::TooManyFaults { .. })
         ));
-        let none = FaultBounds { mode: Mode::Graded, byzantine: 0, crashed: 0 };
+        let none = FaultBounds {
+            mode: Mode::Graded,
+            byzantine: 0,
+            crashed: 0,
+        };
         assert!(Thresholds::derive(none, 0).is_err());
         assert!(Thresholds::derive(none, u64::MAX).is_err());
     }

@@ -78,9 +78,16 @@ impl SignedVotes {
     /// Whether the signature covers these votes (R3): what an outsider checks, without the rest of the header.
     #[must_use]
     pub fn verify(&self, committee: &Committee) -> bool {
-        let Some(member) = committee.member(self.slot.author) else { return false };
+        let Some(member) = committee.member(self.slot.author) else {
+            return false;
+        };
         let header_digest = codec::votes_digest(&self.body_digest, &self.votes);
-        let message = preimage(committee.chain(), committee.epoch(), self.slot, &header_digest);
+        let message = preimage(
+            committee.chain(),
+            committee.epoch(),
+            self.slot,
+            &header_digest,
+        );
         crypto::verify(&member.key, &message, &self.signature)
     }
 }
@@ -186,16 +193,21 @@ pub fn verify_block(
     committee: &Committee,
     check: &dyn TransactionCheck,
 ) -> Result<VerifiedBlock, Rejected> {
-    let stranger = |reject| Rejected { reject, votes: None };
-    let (decoded, payload_bytes) = codec::decode_signed_header(bytes)
-        .map_err(|why| stranger(Reject::Malformed(why)))?;
+    let stranger = |reject| Rejected {
+        reject,
+        votes: None,
+    };
+    let (decoded, payload_bytes) =
+        codec::decode_signed_header(bytes).map_err(|why| stranger(Reject::Malformed(why)))?;
     check_origin(&decoded.header, committee).map_err(stranger)?;
     let votes = signed_votes(&decoded);
     if !votes.verify(committee) {
         return Err(stranger(Reject::Signature));
     }
-    check_members_part(decoded, payload_bytes, committee, check)
-        .map_err(|reject| Rejected { reject, votes: Some(Box::new(votes)) })
+    check_members_part(decoded, payload_bytes, committee, check).map_err(|reject| Rejected {
+        reject,
+        votes: Some(Box::new(votes)),
+    })
 }
 
 /// R4.1: version, chain, epoch, round, author.
@@ -239,7 +251,12 @@ fn check_members_part(
     check: &dyn TransactionCheck,
 ) -> Result<VerifiedBlock, Reject> {
     check_parents(&decoded.header, committee)?;
-    if !decoded.header.evidence.iter().all(|proof| verify_evidence(proof, committee)) {
+    if !decoded
+        .header
+        .evidence
+        .iter()
+        .all(|proof| verify_evidence(proof, committee))
+    {
         return Err(Reject::Evidence);
     }
     let payload = check_payload(&decoded.header, payload_bytes)?;
@@ -275,7 +292,9 @@ pub(crate) fn check_parents(header: &Header, committee: &Committee) -> Result<()
     }
     // R4.4: the own block of the round before counts.
     if previous_round.weight() < committee.thresholds().quorum {
-        return Err(Reject::ParentQuorum { weight: previous_round.weight() });
+        return Err(Reject::ParentQuorum {
+            weight: previous_round.weight(),
+        });
     }
     Ok(())
 }
@@ -296,8 +315,13 @@ fn check_parent(header: &Header, parent: &BlockRef, committee: &Committee) -> Re
 /// R4.5: whether a proof shows two headers of one slot, both signed for this chain and epoch (R12).
 #[must_use]
 pub fn verify_evidence(proof: &EquivocationProof, committee: &Committee) -> bool {
-    let Some(member) = committee.member(proof.author) else { return false };
-    let slot = Slot { round: proof.round, author: proof.author };
+    let Some(member) = committee.member(proof.author) else {
+        return false;
+    };
+    let slot = Slot {
+        round: proof.round,
+        author: proof.author,
+    };
     let signed = |(digest, signature): &(Digest, Signature)| {
         let message = preimage(committee.chain(), committee.epoch(), slot, digest);
         crypto::verify(&member.key, &message, signature)
@@ -319,7 +343,10 @@ fn check_payload(header: &Header, bytes: Bytes) -> Result<Payload, Reject> {
     }
     let payload = Payload::parse(bytes, described.count)
         .ok_or(Reject::Malformed(DecodeError::PayloadTable))?;
-    if payload.iter().any(|transaction| transaction.len() > TRANSACTION_BYTES_MAX) {
+    if payload
+        .iter()
+        .any(|transaction| transaction.len() > TRANSACTION_BYTES_MAX)
+    {
         return Err(Reject::Payload);
     }
     if payload.describe() != described {
@@ -337,8 +364,7 @@ pub(crate) fn read_stored_block(
     signed_header: &Bytes,
     payload: Bytes,
 ) -> Result<VerifiedBlock, Reject> {
-    let (decoded, rest) =
-        codec::decode_signed_header(signed_header).map_err(Reject::Malformed)?;
+    let (decoded, rest) = codec::decode_signed_header(signed_header).map_err(Reject::Malformed)?;
     if !rest.is_empty() {
         return Err(Reject::Malformed(DecodeError::Trailing));
     }

@@ -63,7 +63,9 @@ impl Drop for NameSeed {
 }
 
 fn seeds(default: Range<u64>) -> Range<u64> {
-    let Ok(text) = std::env::var("PROBITY_SEEDS") else { return default };
+    let Ok(text) = std::env::var("PROBITY_SEEDS") else {
+        return default;
+    };
     let (from, to) = text.split_once("..").expect("PROBITY_SEEDS is from..to");
     from.parse().expect("from is a number")..to.parse().expect("to is a number")
 }
@@ -79,7 +81,10 @@ fn check_seed(seed: u64, met: &Met) {
         if observer == 2 {
             shuffle(&mut arriving, &mut chance); // parents may come after children
         }
-        let cuts = [chance.below(arriving.len() as u64 + 1), arriving.len() as u64];
+        let cuts = [
+            chance.below(arriving.len() as u64 + 1),
+            arriving.len() as u64,
+        ];
         let mut committer = Committer::new(Arc::clone(&dag.shape.committee));
         for (at, block) in (1..).zip(&arriving) {
             committer.insert(Arc::clone(block));
@@ -102,9 +107,16 @@ fn check_seed(seed: u64, met: &Met) {
 
 fn check_against_reference(committer: &Committer, dag: &RandomDag) {
     let answer = reference_answer(&dag.shape.committee, committer.accepted());
-    assert_eq!(committer.decisions(), answer.decisions, "every decision is the reference's");
-    let output: Vec<(Slot, Verdict)> =
-        committer.slots().iter().map(|decided| (decided.slot, decided.verdict)).collect();
+    assert_eq!(
+        committer.decisions(),
+        answer.decisions,
+        "every decision is the reference's"
+    );
+    let output: Vec<(Slot, Verdict)> = committer
+        .slots()
+        .iter()
+        .map(|decided| (decided.slot, decided.verdict))
+        .collect();
     assert_eq!(output, answer.output, "slots leave in slot order");
     let plain = |committed: &Committed| AnswerCommit {
         leader: committed.record.leader,
@@ -116,8 +128,15 @@ fn check_against_reference(committer: &Committer, dag: &RandomDag) {
     let commits: Vec<AnswerCommit> = committer.commits().iter().map(plain).collect();
     assert_eq!(commits, answer.commits, "every commit is the reference's");
     for pair in committer.commits().windows(2) {
-        assert_eq!(pair[0].digest, pair[1].record.previous, "records are chained");
-        assert_eq!(pair[0].record.index.next(), pair[1].record.index, "indices have no gap");
+        assert_eq!(
+            pair[0].digest, pair[1].record.previous,
+            "records are chained"
+        );
+        assert_eq!(
+            pair[0].record.index.next(),
+            pair[1].record.index,
+            "indices have no gap"
+        );
     }
 }
 
@@ -138,17 +157,33 @@ fn check_restart(
 ) {
     let stop = usize::try_from(chance.below(arriving.len() as u64 + 1)).unwrap();
     let mut before = Committer::new(Arc::clone(&dag.shape.committee));
-    arriving[..stop].iter().for_each(|block| before.insert(Arc::clone(block)));
-    let Some(checkpoint) = before.checkpoint() else { return };
+    arriving[..stop]
+        .iter()
+        .for_each(|block| before.insert(Arc::clone(block)));
+    let Some(checkpoint) = before.checkpoint() else {
+        return;
+    };
     let done = before.commits().len();
     let gc_round = before.gc_round();
-    let kept: Vec<Arc<Block>> =
-        before.accepted().iter().filter(|block| block.round() > gc_round).cloned().collect();
+    let kept: Vec<Arc<Block>> = before
+        .accepted()
+        .iter()
+        .filter(|block| block.round() > gc_round)
+        .cloned()
+        .collect();
     let mut after = Committer::resume(Arc::clone(&dag.shape.committee), checkpoint);
-    delivery(&kept, 40, chance).into_iter().for_each(|block| after.insert(block));
+    delivery(&kept, 40, chance)
+        .into_iter()
+        .for_each(|block| after.insert(block));
     // Suspended blocks were lost and are asked for again.
-    arriving.iter().for_each(|block| after.insert(Arc::clone(block)));
-    assert_eq!(after.commits(), &expected[done..], "a restart changes nothing");
+    arriving
+        .iter()
+        .for_each(|block| after.insert(Arc::clone(block)));
+    assert_eq!(
+        after.commits(),
+        &expected[done..],
+        "a restart changes nothing"
+    );
 }
 
 fn shuffle(blocks: &mut [Arc<Block>], chance: &mut Chance) {
@@ -175,7 +210,10 @@ impl Met {
             };
             add(column, 1);
         }
-        let blocks = committer.commits().iter().flat_map(|commit| &commit.record.blocks);
+        let blocks = committer
+            .commits()
+            .iter()
+            .flat_map(|commit| &commit.record.blocks);
         add(5, blocks.filter(|(_, void)| *void).count() as u64);
         add(6, u64::from(committer.gc_round().0));
     }
@@ -185,7 +223,10 @@ impl Met {
             for (name, count) in MET.iter().zip(row) {
                 let count = count.load(Relaxed);
                 println!("{rule}: {count} {name}");
-                let none = matches!((*rule, *name), ("classic", "fast commits") | ("fast", "slow commits"));
+                let none = matches!(
+                    (*rule, *name),
+                    ("classic", "fast commits") | ("fast", "slow commits")
+                );
                 assert_eq!(count < 100, none, "{rule}: {count} {name}");
             }
         }

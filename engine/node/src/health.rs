@@ -76,6 +76,10 @@ impl Health {
         self.why.get().cloned()
     }
 
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire)
+    }
+
     /// Every thread has ended.
     pub(crate) fn finish(&self) {
         self.finished.store(true, Ordering::Release);

@@ -6,12 +6,19 @@ fn key(seed: u8) -> PublicKey {
 }
 
 fn config(weights: &[u64]) -> CommitteeConfig {
-    let members = weights.iter().zip(1u8..).map(|(w, s)| Member { key: key(s), weight: *w });
+    let members = weights.iter().zip(1u8..).map(|(w, s)| Member {
+        key: key(s),
+        weight: *w,
+    });
     CommitteeConfig {
         epoch: 0,
         previous: Digest::ZERO,
         members: members.collect(),
-        bounds: FaultBounds { mode: Mode::Graded, byzantine: 1, crashed: 0 },
+        bounds: FaultBounds {
+            mode: Mode::Graded,
+            byzantine: 1,
+            crashed: 0,
+        },
         gc_depth: 64,
         check: "opaque/1".to_owned(),
     }
@@ -21,26 +28,53 @@ fn config(weights: &[u64]) -> CommitteeConfig {
 fn stakes_are_normalised_by_largest_remainder() {
     assert_eq!(normalise(&[1, 1, 1]).unwrap(), [333_334, 333_333, 333_333]);
     assert_eq!(normalise(&[1, 2, 4]).unwrap(), [142_857, 285_714, 571_429]);
-    assert_eq!(normalise(&[u64::MAX, u64::MAX]).unwrap(), [500_000, 500_000]);
+    assert_eq!(
+        normalise(&[u64::MAX, u64::MAX]).unwrap(),
+        [500_000, 500_000]
+    );
     assert_eq!(normalise(&[7]).unwrap(), [1_000_000]);
-    assert_eq!(normalise(&[u64::MAX, 1]), Err(CommitteeError::ZeroWeight { index: 1 }));
-    assert_eq!(normalise(&[0, 0]), Err(CommitteeError::Size { validators: 0 }));
+    assert_eq!(
+        normalise(&[u64::MAX, 1]),
+        Err(CommitteeError::ZeroWeight { index: 1 })
+    );
+    assert_eq!(
+        normalise(&[0, 0]),
+        Err(CommitteeError::Size { validators: 0 })
+    );
 }
 
 #[test]
 fn impossible_committees_are_refused() {
-    assert_eq!(Committee::new(config(&[])).unwrap_err(), CommitteeError::Size { validators: 0 });
+    assert_eq!(
+        Committee::new(config(&[])).unwrap_err(),
+        CommitteeError::Size { validators: 0 }
+    );
     let zero = Committee::new(config(&[4, 0])).unwrap_err();
     assert_eq!(zero, CommitteeError::ZeroWeight { index: 1 });
     let overflow = Committee::new(config(&[u64::MAX, 2])).unwrap_err();
     assert_eq!(overflow, CommitteeError::WeightOverflow);
-    assert!(matches!(Committee::new(config(&[1, 1])), Err(CommitteeError::Thresholds(_))));
+    assert!(matches!(
+        Committee::new(config(&[1, 1])),
+        Err(CommitteeError::Thresholds(_))
+    ));
     let mut twice = config(&[1, 1, 1, 1]);
     twice.members[3].key = twice.members[1].key;
     let twice = Committee::new(twice).unwrap_err();
-    assert_eq!(twice, CommitteeError::DuplicateKey { first: 1, second: 3 });
-    let shallow = CommitteeConfig { gc_depth: 2, ..config(&[1, 1, 1, 1]) };
-    assert!(matches!(Committee::new(shallow), Err(CommitteeError::GcDepth { .. })));
+    assert_eq!(
+        twice,
+        CommitteeError::DuplicateKey {
+            first: 1,
+            second: 3
+        }
+    );
+    let shallow = CommitteeConfig {
+        gc_depth: 2,
+        ..config(&[1, 1, 1, 1])
+    };
+    assert!(matches!(
+        Committee::new(shallow),
+        Err(CommitteeError::GcDepth { .. })
+    ));
 }
 
 #[test]
@@ -73,21 +107,54 @@ fn every_parameter_changes_the_chain_id() {
     other_weight.members[4].weight = 2;
     let mut swapped = base.clone();
     swapped.members.swap(0, 1);
-    let classic = FaultBounds { mode: Mode::Classic, byzantine: 1, crashed: 0 };
-    let fewer = FaultBounds { mode: Mode::Graded, byzantine: 0, crashed: 0 };
-    let crash = FaultBounds { mode: Mode::Graded, byzantine: 0, crashed: 1 };
+    let classic = FaultBounds {
+        mode: Mode::Classic,
+        byzantine: 1,
+        crashed: 0,
+    };
+    let fewer = FaultBounds {
+        mode: Mode::Graded,
+        byzantine: 0,
+        crashed: 0,
+    };
+    let crash = FaultBounds {
+        mode: Mode::Graded,
+        byzantine: 0,
+        crashed: 1,
+    };
     let variants = [
         base.clone(),
         other_key,
         other_weight,
         swapped,
-        CommitteeConfig { epoch: 1, ..base.clone() },
-        CommitteeConfig { previous: Digest([1; 32]), ..base.clone() },
-        CommitteeConfig { bounds: classic, ..base.clone() },
-        CommitteeConfig { bounds: fewer, ..base.clone() },
-        CommitteeConfig { bounds: crash, ..base.clone() },
-        CommitteeConfig { gc_depth: 63, ..base.clone() },
-        CommitteeConfig { check: "opaque/2".to_owned(), ..base },
+        CommitteeConfig {
+            epoch: 1,
+            ..base.clone()
+        },
+        CommitteeConfig {
+            previous: Digest([1; 32]),
+            ..base.clone()
+        },
+        CommitteeConfig {
+            bounds: classic,
+            ..base.clone()
+        },
+        CommitteeConfig {
+            bounds: fewer,
+            ..base.clone()
+        },
+        CommitteeConfig {
+            bounds: crash,
+            ..base.clone()
+        },
+        CommitteeConfig {
+            gc_depth: 63,
+            ..base.clone()
+        },
+        CommitteeConfig {
+            check: "opaque/2".to_owned(),
+            ..base
+        },
     ];
     let chains: std::collections::BTreeSet<Digest> = variants.into_iter().map(chain).collect();
     assert_eq!(chains.len(), 11);
@@ -97,8 +164,13 @@ fn every_parameter_changes_the_chain_id() {
 fn crashes_tolerated_counts_the_heaviest_first() {
     let equal = |n: u8, profile| {
         let stakes: Vec<_> = (0..n).map(|s| (key(s + 1), 1)).collect();
-        Committee::from_stakes(&stakes, profile, "opaque/1").unwrap().crashes_tolerated()
+        Committee::from_stakes(&stakes, profile, "opaque/1")
+            .unwrap()
+            .crashes_tolerated()
     };
-    assert_eq!([1, 2, 3, 4, 7].map(|n| equal(n, Profile::Dual30)), [0, 0, 0, 1, 2]);
+    assert_eq!(
+        [1, 2, 3, 4, 7].map(|n| equal(n, Profile::Dual30)),
+        [0, 0, 0, 1, 2]
+    );
     assert_eq!([4, 5, 6].map(|n| equal(n, Profile::Fast20)), [0, 0, 1]);
 }

@@ -26,7 +26,11 @@ impl Schedule {
         let epoch_seed = hash(Context::EpochSeed, &[committee.chain().as_bytes(), &epoch]);
         // With no score above zero the score's quotient is zero.
         let key = |author| (author, u128::from(committee.weight(author)) * BASE_SHARE);
-        Self { id: 0, epoch_seed, pool: committee.indices().map(key).collect() }
+        Self {
+            id: 0,
+            epoch_seed,
+            pool: committee.indices().map(key).collect(),
+        }
     }
 
     /// Its number, as written into commit records.
@@ -47,13 +51,15 @@ impl Schedule {
         for draw in stream.chunks_exact(16) {
             let draw = u128::from_le_bytes(draw.try_into().expect("chunks of 16 bytes"));
             let mut left = draw % sum;
-            let drawn = pool.iter().position(|(_, key)| match left.checked_sub(*key) {
-                Some(rest) => {
-                    left = rest;
-                    false
-                }
-                None => true,
-            });
+            let drawn = pool
+                .iter()
+                .position(|(_, key)| match left.checked_sub(*key) {
+                    Some(rest) => {
+                        left = rest;
+                        false
+                    }
+                    None => true,
+                });
             let (author, key) = pool.remove(drawn.expect("the draw is below the sum of the keys"));
             sum -= key;
             order.push(author);

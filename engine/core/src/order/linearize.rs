@@ -14,7 +14,10 @@ pub(crate) fn linearize(dag: &mut Dag, leader: BlockId) -> Vec<(BlockId, BlockRe
         .into_iter()
         .map(|id| {
             let digest = dag.entry(id).block.reference().digest;
-            let key = hash(Context::CommitOrder, &[leader_digest.as_bytes(), digest.as_bytes()]);
+            let key = hash(
+                Context::CommitOrder,
+                &[leader_digest.as_bytes(), digest.as_bytes()],
+            );
             (id.round, key, id)
         })
         .collect();
@@ -39,7 +42,9 @@ pub(crate) fn timestamp_ms(dag: &Dag, leader: BlockId, previous_ms: u64) -> u64 
         .filter(|parent| parent.round.next() == block.round())
         .map(|parent| {
             // Genesis carries the last timestamp of the epoch before: 0 in the first.
-            let stamp = dag.block(&parent.digest).map_or(0, |block| block.header().timestamp_ms);
+            let stamp = dag
+                .block(&parent.digest)
+                .map_or(0, |block| block.header().timestamp_ms);
             (stamp, committee.weight(parent.author))
         })
         .collect();
@@ -49,7 +54,10 @@ pub(crate) fn timestamp_ms(dag: &Dag, leader: BlockId, previous_ms: u64) -> u64 
 
 /// The least value whose cumulative weight times two reaches the whole weight; 0 of nothing.
 fn lower_median(ascending: &[(u64, u64)]) -> u64 {
-    let total: u128 = ascending.iter().map(|(_, weight)| u128::from(*weight)).sum();
+    let total: u128 = ascending
+        .iter()
+        .map(|(_, weight)| u128::from(*weight))
+        .sum();
     let mut cumulative = 0u128;
     for (value, weight) in ascending {
         cumulative += u128::from(*weight);

@@ -81,7 +81,10 @@ struct ParentsBelow {
 
 impl Votes {
     pub(crate) fn new(gc_round: Round) -> Self {
-        Self { gc_round, rows: VecDeque::new() }
+        Self {
+            gc_round,
+            rows: VecDeque::new(),
+        }
     }
 
     fn row_position(&self, round: Round) -> Option<usize> {
@@ -142,7 +145,9 @@ impl Votes {
         let committee = dag.committee();
         let voter = dag.entry(id).block.author();
         let is_first = dag.first_of(id.round, voter) == Some(id);
-        let Some(row) = self.row_mut(id.round.minus(1), committee.size()) else { return };
+        let Some(row) = self.row_mut(id.round.minus(1), committee.size()) else {
+            return;
+        };
         for (slot, linked) in row.iter_mut().zip(&below.linked) {
             for candidate in &mut slot.candidates {
                 if *linked != Some(candidate.id.position) {
@@ -162,7 +167,9 @@ impl Votes {
         let committee = dag.committee();
         let thresholds = committee.thresholds();
         let author = dag.entry(id).block.author();
-        let Some(row) = self.row_mut(id.round.minus(2), committee.size()) else { return };
+        let Some(row) = self.row_mut(id.round.minus(2), committee.size()) else {
+            return;
+        };
         for slot in row {
             // Candidates outside the block's history have no vote among its parents.
             let mut most_votes = 0;
@@ -205,7 +212,10 @@ fn parents_below(dag: &Dag, id: BlockId) -> ParentsBelow {
         extra: Vec::new(),
         linked: vec![None; committee.size()],
     };
-    for parent in dag.live_parents(id).filter(|parent| parent.round.next() == id.round) {
+    for parent in dag
+        .live_parents(id)
+        .filter(|parent| parent.round.next() == id.round)
+    {
         let author = dag.entry(parent).block.author();
         below.weight += committee.weight(author);
         below.linked[author.position()] = Some(parent.position);
@@ -222,9 +232,17 @@ fn parents_below(dag: &Dag, id: BlockId) -> ParentsBelow {
 pub(crate) fn decide_directly(votes: &Votes, dag: &Dag, slot: Slot) -> Option<Decided> {
     let thresholds = dag.committee().thresholds();
     let commit = |candidate: &Candidate, path| {
-        Some(Decided { decision: Decision::Commit(candidate.id), path })
+        Some(Decided {
+            decision: Decision::Commit(candidate.id),
+            path,
+        })
     };
-    let skip = |path| Some(Decided { decision: Decision::Skip, path });
+    let skip = |path| {
+        Some(Decided {
+            decision: Decision::Skip,
+            path,
+        })
+    };
     let known = votes.slot(slot);
     let candidates = known.map_or(&[][..], |known| &known.candidates);
     for candidate in candidates {

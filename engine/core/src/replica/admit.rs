@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::block::{Block, BlockRef, EquivocationProof};
-use crate::fetch::Need;
+use crate::fetch::{Need, Reason};
 use crate::grounding::Grounded;
 use crate::id::{Round, Time, ValidatorIndex};
 use crate::input::Delivery;
@@ -70,7 +70,9 @@ impl Replica {
             *bytes += block.encoded_len();
             return true;
         }
-        let weight = self.suspended.awaiting_weight(&block.reference(), &self.committee);
+        let weight = self
+            .suspended
+            .awaiting_weight(&block.reference(), &self.committee);
         weight > self.committee.thresholds().byzantine
     }
 
@@ -83,12 +85,14 @@ impl Replica {
         for parent in &missing {
             if !self.suspended.contains(parent) {
                 self.fetch.want(now, *parent, from, Need::Accept);
-                self.fetch.want(now, *parent, block.block().author(), Need::Accept);
+                self.fetch
+                    .want(now, *parent, block.block().author(), Need::Accept);
             }
         }
         for evicted in self.suspended.insert(block, from, &missing) {
             if self.suspended.is_awaited(&evicted) {
-                self.fetch.want(now.plus_us(FETCH_RETRY_MAX_US), evicted, from, Need::Accept);
+                self.fetch
+                    .want(now.plus_us(FETCH_RETRY_MAX_US), evicted, from, Need::Accept);
             }
         }
     }
@@ -101,14 +105,23 @@ impl Replica {
         }
         self.records.push(Record::header(block));
         self.records.extend(Record::payload(block));
-        let grounded = self.grounding.handle_fetched(&mut self.dag, reference, block.parents());
+        let grounded = self
+            .grounding
+            .handle_fetched(&mut self.dag, reference, block.parents());
         self.handle_grounded(now, from, grounded);
     }
 
     /// Raises the frontier for what is grounded now, and asks for parents that ground more.
     pub(super) fn handle_grounded(&mut self, now: Time, from: ValidatorIndex, news: Grounded) {
         for parent in news.fetch {
-            self.fetch.want(now, parent, from, Need::Ground);
+            self.fetch.want(
+                now,
+                parent,
+                Reason {
+                    hint: from,
+                    need: Need::Ground,
+                },
+            );
         }
         let gc_round = self.dag.gc_round();
         for block in news.blocks.iter().filter(|block| block.round > gc_round) {
@@ -147,9 +160,10 @@ impl Replica {
     /// runs twice. Signing on could equivocate.
     fn suspect_amnesia(&mut self, block: &Block) {
         let gone = block.round() <= self.dag.gc_round() && block.round() <= self.own_round;
-        let resigning = self.in_flight.as_ref().is_some_and(|in_flight| {
-            in_flight.proposal().header_digest() == block.header_digest()
-        });
+        let resigning = self
+            .in_flight
+            .as_ref()
+            .is_some_and(|in_flight| in_flight.proposal().header_digest() == block.header_digest());
         if !gone && !resigning {
             self.amnesia = true;
         }
@@ -187,7 +201,9 @@ impl Replica {
         if reference.author == self.config.me {
             self.note_own(block);
         }
-        let grounded = self.grounding.handle_held(&mut self.dag, reference, block.parents());
+        let grounded = self
+            .grounding
+            .handle_held(&mut self.dag, reference, block.parents());
         self.handle_grounded(now, reference.author, grounded);
         self.note_replay_progress(now, reference.author, reference.round);
         id

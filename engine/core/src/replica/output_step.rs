@@ -18,7 +18,9 @@ use super::Replica;
 impl Replica {
     /// Outputs the next slot if it is decided; whether it was.
     pub(super) fn output_next(&mut self, now: Time) -> bool {
-        let Some(next) = self.order.next_output() else { return false };
+        let Some(next) = self.order.next_output() else {
+            return false;
+        };
         let slot = next.slot;
         let committed = match next.decided.decision {
             Decision::Commit(leader) => Some(self.output_commit(leader, next.decided.path)),
@@ -43,15 +45,20 @@ impl Replica {
         let timestamp_ms = timestamp_ms(&self.dag, leader, previous_ms);
         let leader_ref = self.dag.entry(leader).block.reference();
         let ordered = linearize(&mut self.dag, leader);
-        let previous =
-            self.last.as_ref().map_or_else(|| *self.committee.chain(), |(_, digest)| *digest);
+        let previous = self
+            .last
+            .as_ref()
+            .map_or_else(|| *self.committee.chain(), |(_, digest)| *digest);
         let record = CommitRecord {
             version: COMMIT_RECORD_VERSION,
             epoch: self.committee.epoch(),
             index: self.last_index().next(),
             previous,
             leader: leader_ref,
-            blocks: ordered.iter().map(|(_, reference, void)| (*reference, *void)).collect(),
+            blocks: ordered
+                .iter()
+                .map(|(_, reference, void)| (*reference, *void))
+                .collect(),
             timestamp_ms,
             skipped: std::mem::take(&mut self.skipped),
             schedule: self.order.schedule_id(),
@@ -78,7 +85,12 @@ impl Replica {
         self.finality.handle_commit(&record, digest);
         self.clock.handle_commit();
         self.last = Some((record.clone(), digest));
-        self.hold(Output::Commit(Arc::new(Commit { record: record.clone(), digest, blocks, path })));
+        self.hold(Output::Commit(Arc::new(Commit {
+            record: record.clone(),
+            digest,
+            blocks,
+            path,
+        })));
         outcomes.into_iter().for_each(|outcome| self.hold(outcome));
         record
     }
@@ -93,7 +105,11 @@ impl Replica {
         if let Some(own) = self.own_open.remove(&round) {
             self.own_payload_bytes -= own.payload_bytes;
         }
-        let outcome = if void { Outcome::SequencedVoid } else { Outcome::Sequenced { index } };
+        let outcome = if void {
+            Outcome::SequencedVoid
+        } else {
+            Outcome::Sequenced { index }
+        };
         Output::Outcome { round, outcome }
     }
 
@@ -102,7 +118,9 @@ impl Replica {
         if gc_round > self.dag.gc_round() {
             let gone = self.dag.collect(gc_round);
             let lost = gone.iter().filter(|entry| !entry.committed);
-            self.payload_blocks -= lost.filter(|entry| !entry.block.payload().is_empty()).count();
+            self.payload_blocks -= lost
+                .filter(|entry| !entry.block.payload().is_empty())
+                .count();
             self.order.collect(gc_round);
             let grounded = self.grounding.collect(&mut self.dag, gc_round, &gone);
             self.committed_grounded(&grounded);
@@ -110,7 +128,8 @@ impl Replica {
                 self.ready.push_back(block);
             }
             let grounding = &self.grounding;
-            self.fetch.collect(gc_round, |reference| grounding.wants(reference));
+            self.fetch
+                .collect(gc_round, |reference| grounding.wants(reference));
             self.forget_own(gc_round);
             self.forget_slots(gc_round);
         }
@@ -128,7 +147,10 @@ impl Replica {
                 break;
             }
             self.own_payload_bytes -= own.remove().payload_bytes;
-            self.hold(Output::Outcome { round, outcome: Outcome::Collected });
+            self.hold(Output::Outcome {
+                round,
+                outcome: Outcome::Collected,
+            });
         }
         let oldest = gc_round.minus(self.committee.gc_depth());
         while self.own_refs.front().is_some_and(|own| own.round <= oldest) {
@@ -137,7 +159,10 @@ impl Replica {
     }
 
     fn forget_slots(&mut self, gc_round: Round) {
-        let kept = Slot { round: gc_round.next(), author: crate::id::ValidatorIndex(0) };
+        let kept = Slot {
+            round: gc_round.next(),
+            author: crate::id::ValidatorIndex(0),
+        };
         self.equivocations = self.equivocations.split_off(&kept);
         if gc_round.0.is_multiple_of(self.committee.gc_depth()) {
             self.extra_bytes.iter_mut().for_each(|bytes| *bytes = 0);

@@ -91,9 +91,17 @@ impl Replica {
             return Turn::Now;
         }
         if !self.leader_wait_holds(round) || !self.vote_wait_holds(round) {
-            return Turn::At(if now < hold { hold.min(timeout) } else { timeout });
+            return Turn::At(if now < hold {
+                hold.min(timeout)
+            } else {
+                timeout
+            });
         }
-        if now >= hold || self.soft_hold_holds(round) { Turn::Now } else { Turn::At(hold) }
+        if now >= hold || self.soft_hold_holds(round) {
+            Turn::Now
+        } else {
+            Turn::At(hold)
+        }
     }
 
     /// R9: nothing to do here or anywhere.
@@ -119,7 +127,9 @@ impl Replica {
 
     /// R9, leader wait: the primary of the round below has an accepted block or is not connected.
     fn leader_wait_holds(&self, round: Round) -> bool {
-        let Some(primary) = self.order.primary(round.minus(1)) else { return true };
+        let Some(primary) = self.order.primary(round.minus(1)) else {
+            return true;
+        };
         self.dag.first_of(primary.round, primary.author).is_some()
             || !self.is_connected(primary.author)
             || self.is_waived(primary.author)
@@ -128,7 +138,11 @@ impl Replica {
     /// R9, vote wait: the primary slot two rounds below is decided, or has the votes or blames for a certificate.
     fn vote_wait_holds(&self, round: Round) -> bool {
         let thresholds = self.committee.thresholds();
-        let primary = if round.0 > 2 { self.order.primary(round.minus(2)) } else { None };
+        let primary = if round.0 > 2 {
+            self.order.primary(round.minus(2))
+        } else {
+            None
+        };
         let Some(primary) = primary else { return true };
         if thresholds.rule == Rule::Fast
             || self.order.is_settled(primary)
@@ -136,7 +150,11 @@ impl Replica {
         {
             return true;
         }
-        let candidates = self.order.votes().slot(primary).map_or(&[][..], |v| &v.candidates);
+        let candidates = self
+            .order
+            .votes()
+            .slot(primary)
+            .map_or(&[][..], |v| &v.candidates);
         let voted = |c: &Candidate| c.votes.weight() >= thresholds.certificate;
         let blamed = |c: &Candidate| c.blames.weight() >= thresholds.skip_certificate;
         let voters = self.dag.authors(primary.round.next()).weight();
@@ -146,7 +164,10 @@ impl Replica {
 
     /// R9, waiver: a primary that keeps stalling is not waited for while commits go on.
     fn is_waived(&self, primary: ValidatorIndex) -> bool {
-        let last = self.last.as_ref().map_or(Round::GENESIS, |(last, _)| last.leader.round);
+        let last = self
+            .last
+            .as_ref()
+            .map_or(Round::GENESIS, |(last, _)| last.leader.round);
         last.plus(8) >= self.own_round && self.clock.is_habitually_late(primary)
     }
 
@@ -166,7 +187,8 @@ impl Replica {
                 let round = self.next_round();
                 self.wanted = Some(round);
                 let room = self.payload_room(round);
-                self.outputs.push_back(Output::ProposalWanted { round, room });
+                self.outputs
+                    .push_back(Output::ProposalWanted { round, room });
             }
         }
     }
@@ -188,7 +210,10 @@ impl Replica {
 
     /// R8, R13: no payload behind the frontier or under the brake.
     fn payload_room(&self, round: Round) -> PayloadRoom {
-        let last = self.last.as_ref().map_or(Round::GENESIS, |(last, _)| last.leader.round);
+        let last = self
+            .last
+            .as_ref()
+            .map_or(Round::GENESIS, |(last, _)| last.leader.round);
         let lag = (self.committee.gc_depth() / 2).max(8);
         let braked = self.own_payload_bytes > OWN_PAYLOAD_BYTES_MAX
             || self.own_round.0.saturating_sub(last.0) > lag;
@@ -202,12 +227,7 @@ impl Replica {
     /// The answer to [`Output::ProposalWanted`]: builds the header and asks to make it durable (R11).
     ///
     /// `timestamp_ms` is the wall clock. An answer that nobody waits for is ignored; its payload is not taken.
-    pub fn handle_proposal(
-        &mut self,
-        now: Time,
-        round: Round,
-        content: ProposalContent,
-    ) {
+    pub fn handle_proposal(&mut self, now: Time, round: Round, content: ProposalContent) {
         if self.wanted.take() != Some(round) {
             return;
         }
@@ -218,7 +238,10 @@ impl Replica {
             self.step(now);
             return;
         }
-        let ProposalContent { timestamp_ms, payload } = content;
+        let ProposalContent {
+            timestamp_ms,
+            payload,
+        } = content;
         let header = Header {
             version: PROTOCOL_VERSION,
             chain: *self.committee.chain(),
@@ -235,7 +258,13 @@ impl Replica {
         let sound = check_parents(&header, &self.committee);
         assert!(sound.is_ok(), "own parents are valid: {sound:?}");
         let at_frontier = round == self.clock.frontier();
-        if at_frontier && now >= self.clock.reached_at().plus_us(self.clock.leader_timeout_us()) {
+        if at_frontier
+            && now
+                >= self
+                    .clock
+                    .reached_at()
+                    .plus_us(self.clock.leader_timeout_us())
+        {
             self.clock.note_timeout();
         }
         let primary = self.order.primary(round.minus(1)).map(|slot| slot.author);
@@ -253,7 +282,11 @@ impl Replica {
         let mut parents = vec![own];
         let gc_round = self.dag.gc_round();
         let lowest = gc_round.next().max(round.minus(self.committee.gc_depth()));
-        for author in self.committee.indices().filter(|author| *author != self.config.me) {
+        for author in self
+            .committee
+            .indices()
+            .filter(|author| *author != self.config.me)
+        {
             if round == Round(1) {
                 parents.extend(genesis_ref(&self.committee, author));
                 continue;
@@ -284,7 +317,10 @@ impl Replica {
         }
         let mut grounded = self.dag.round_ids(slot.round).filter(of_slot);
         let all: Vec<_> = grounded.by_ref().collect();
-        all.iter().find(|id| self.dag.entry(**id).linked).or(all.first()).copied()
+        all.iter()
+            .find(|id| self.dag.entry(**id).linked)
+            .or(all.first())
+            .copied()
     }
 
     /// R8: the highest own grounded block above `gc_round - gc_depth`, else the own genesis.
@@ -296,7 +332,9 @@ impl Replica {
         let below = self.own_refs.iter().rev().filter(|own| own.round < round);
         let highest = below.copied().find(grounded);
         let genesis = genesis_ref(&self.committee, self.config.me);
-        highest.or(genesis).expect("a replica is a committee member")
+        highest
+            .or(genesis)
+            .expect("a replica is a committee member")
     }
 
     /// R11: the signer is asked once header, payload and history are durable.
@@ -331,7 +369,8 @@ impl Replica {
         };
         let block = VerifiedBlock::trusted(proposal.seal(signature));
         self.handle_votes(&SignedVotes::of(block.block()));
-        self.outputs.push_back(Output::Broadcast(Arc::clone(block.block())));
+        self.outputs
+            .push_back(Output::Broadcast(Arc::clone(block.block())));
         if block.block().round() <= self.dag.gc_round() {
             let (round, outcome) = (block.block().round(), crate::output::Outcome::Collected);
             self.outputs.push_back(Output::Outcome { round, outcome });
@@ -344,7 +383,8 @@ impl Replica {
     pub(super) fn note_own(&mut self, block: &Block) {
         let payload_bytes = block.payload().bytes().len();
         self.own_refs.push_back(block.reference());
-        self.own_open.insert(block.round(), OwnBlock { payload_bytes });
+        self.own_open
+            .insert(block.round(), OwnBlock { payload_bytes });
         self.own_payload_bytes += payload_bytes;
     }
 }

@@ -21,7 +21,7 @@ use super::{Replay, Replica, ReplicaConfig};
 
 pub(super) fn start(config: ReplicaConfig, recovered: Recovered, now: Time) -> Replica {
     let mut replica = empty(config, &recovered, now);
-    if recovered.fresh {
+    if recovered.is_fresh {
         replica.records.push(Record::epoch(&replica.committee));
         replica.persist();
     }
@@ -34,8 +34,7 @@ pub(super) fn start(config: ReplicaConfig, recovered: Recovered, now: Time) -> R
 fn empty(config: ReplicaConfig, recovered: &Recovered, now: Time) -> Replica {
     let committee = Arc::clone(&config.committee);
     let leader = recovered.last.as_ref().map(|(last, _)| last.leader);
-    let gc_round =
-        leader.map_or(Round::GENESIS, |leader| committee.gc_round(leader.round));
+    let gc_round = leader.map_or(Round::GENESIS, |leader| committee.gc_round(leader.round));
     let validators = committee.size();
     Replica {
         dag: Dag::new(Arc::clone(&committee), gc_round),
@@ -78,11 +77,19 @@ fn empty(config: ReplicaConfig, recovered: &Recovered, now: Time) -> Replica {
 impl Replica {
     /// R36: puts the stored blocks back, with their marks, and has the last own header signed again.
     fn load(&mut self, now: Time, recovered: Recovered) {
-        let Recovered { collected, live, committed, own, .. } = recovered;
+        let Recovered {
+            collected,
+            live,
+            committed,
+            own,
+            ..
+        } = recovered;
         for (reference, parents) in collected {
             let grounded = committed.contains_key(&reference);
             self.grounding.remember(reference, grounded);
-            let news = self.grounding.handle_held(&mut self.dag, reference, &parents);
+            let news = self
+                .grounding
+                .handle_held(&mut self.dag, reference, &parents);
             self.handle_grounded(now, reference.author, news);
             if reference.author == self.config.me {
                 self.own_refs.push_back(reference);
@@ -101,12 +108,15 @@ impl Replica {
                 if !block.payload().is_empty() {
                     self.payload_blocks -= 1;
                 }
-                if let Some(own) = self.own_open.remove(&block.round())
+                if let Some(own) = self
+                    .own_open
+                    .remove(&block.round())
                     .filter(|_| block.author() == self.config.me)
                 {
                     self.own_payload_bytes -= own.payload_bytes;
                 }
-                self.grounding.handle_committed(&mut self.dag, block.reference());
+                self.grounding
+                    .handle_committed(&mut self.dag, block.reference());
             }
             if block.author() == self.config.me {
                 self.own_round = self.own_round.max(block.round());
@@ -119,7 +129,11 @@ impl Replica {
         }
         let Some(own) = own else { return };
         self.own_round = self.own_round.max(own.header().round);
-        let held = self.own_refs.iter().rev().find(|held| held.round == own.header().round);
+        let held = self
+            .own_refs
+            .iter()
+            .rev()
+            .find(|held| held.round == own.header().round);
         match held.and_then(|held| self.dag.block(&held.digest)) {
             Some(block) => self.outputs.push_back(Output::Broadcast(Arc::clone(block))),
             None if own.header().round > self.dag.gc_round() => {

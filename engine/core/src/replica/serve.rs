@@ -25,7 +25,8 @@ pub(super) struct Replay {
 }
 
 /// Accepted rounds after which the next part of a replay is asked for, before the part at hand runs out.
-const REPLAY_STEP_ROUNDS: u32 = 3 * REPLAY_BLOCKS_MAX as u32 / 4;
+const REPLAY_STEP_ROUNDS: u32 = 48;
+const _: () = assert!((REPLAY_STEP_ROUNDS as usize) < REPLAY_BLOCKS_MAX);
 
 impl Replica {
     /// R34: on a new link, and again while the peer is far ahead.
@@ -33,7 +34,9 @@ impl Replica {
         let replay = &mut self.replays[peer.position()];
         replay.asked_at = now;
         replay.asked_after = replay.highest;
-        let message = Message::Replay { after: replay.highest };
+        let message = Message::Replay {
+            after: replay.highest,
+        };
         self.outputs.push_back(Output::Send { to: peer, message });
     }
 
@@ -55,12 +58,7 @@ impl Replica {
         }
     }
 
-    pub(super) fn note_replay_progress(
-        &mut self,
-        now: Time,
-        author: ValidatorIndex,
-        round: Round,
-    ) {
+    pub(super) fn note_replay_progress(&mut self, now: Time, author: ValidatorIndex, round: Round) {
         let replay = &mut self.replays[author.position()];
         replay.highest = replay.highest.max(round);
         let step = replay.highest >= replay.asked_after.plus(REPLAY_STEP_ROUNDS);
@@ -74,7 +72,9 @@ impl Replica {
             self.replays[author.position()].behind && self.connected.contains(*author)
         };
         let due = |author: ValidatorIndex| {
-            self.replays[author.position()].asked_at.plus_us(REPLAY_RETRY_US)
+            self.replays[author.position()]
+                .asked_at
+                .plus_us(REPLAY_RETRY_US)
         };
         let behind = self.committee.indices().filter(behind).map(due).min();
         let stalled = (!self.connected.is_empty()).then(|| self.stall_deadline());
@@ -83,7 +83,10 @@ impl Replica {
 
     /// Frames may be lost on a link that stays up: when the frontier stands still, peers are asked for what they made.
     fn stall_deadline(&self) -> Time {
-        self.clock.reached_at().max(self.stall_asked_at).plus_us(STALL_US)
+        self.clock
+            .reached_at()
+            .max(self.stall_asked_at)
+            .plus_us(STALL_US)
     }
 
     fn ask_when_stalled(&mut self, now: Time) {
@@ -115,8 +118,11 @@ impl Replica {
         if self.fetch.next_deadline().is_none_or(|due| due > now) || self.connected.is_empty() {
             return;
         }
-        let connected: Vec<ValidatorIndex> =
-            self.committee.indices().filter(|peer| self.connected.contains(*peer)).collect();
+        let connected: Vec<ValidatorIndex> = self
+            .committee
+            .indices()
+            .filter(|peer| self.connected.contains(*peer))
+            .collect();
         for (to, refs) in self.fetch.poll(now, &connected) {
             for refs in chunks(&refs) {
                 let message = Message::Fetch(refs);
@@ -132,19 +138,24 @@ impl Replica {
             match self.dag.block(&reference.digest) {
                 Some(block) => {
                     let block = Arc::clone(block);
-                    self.outputs.push_back(Output::SendBlock { to: from, block });
+                    self.outputs
+                        .push_back(Output::SendBlock { to: from, block });
                 }
                 None => stored.push(reference),
             }
         }
         if !stored.is_empty() {
-            self.outputs.push_back(Output::Serve { to: from, refs: stored });
+            self.outputs.push_back(Output::Serve {
+                to: from,
+                refs: stored,
+            });
         }
     }
 
     /// A peer does not hold blocks that it was asked for.
     pub fn handle_not_held(&mut self, now: Time, from: ValidatorIndex, refs: &[BlockRef]) {
-        refs.iter().for_each(|reference| self.fetch.handle_not_held(now, from, reference));
+        refs.iter()
+            .for_each(|reference| self.fetch.handle_not_held(now, from, reference));
         self.step(now);
     }
 
@@ -154,12 +165,19 @@ impl Replica {
         let window: Vec<BlockRef> = self.own_refs.iter().filter(held).copied().collect();
         let stored = after < self.dag.gc_round();
         if stored {
-            self.outputs.push_back(Output::ServeReplay { to: from, after });
+            self.outputs
+                .push_back(Output::ServeReplay { to: from, after });
         }
         // Far behind, the newest one only says how far; the window follows when it is asked for.
-        let skip = if stored { window.len().saturating_sub(1) } else { 0 };
+        let skip = if stored {
+            window.len().saturating_sub(1)
+        } else {
+            0
+        };
         for own in window.iter().skip(skip).take(REPLAY_BLOCKS_MAX) {
-            let Some(block) = self.dag.block(&own.digest) else { continue };
+            let Some(block) = self.dag.block(&own.digest) else {
+                continue;
+            };
             let message = Message::Block(bytes_of(block));
             self.outputs.push_back(Output::Send { to: from, message });
         }

@@ -44,7 +44,9 @@ impl TransactionCheck for AcceptAll {
     }
 
     fn first_invalid(&self, transactions: &[&[u8]]) -> Option<usize> {
-        transactions.iter().position(|transaction| *transaction == b"invalid")
+        transactions
+            .iter()
+            .position(|transaction| *transaction == b"invalid")
     }
 }
 
@@ -98,7 +100,12 @@ pub fn build(committee: &Committee, draft: Draft, signing: Signing) -> Arc<Block
 /// The unsigned block of a draft.
 #[must_use]
 pub fn proposal(committee: &Committee, draft: Draft, payload: Payload) -> Proposal {
-    let Draft { round, author, mut parents, timestamp_ms } = draft;
+    let Draft {
+        round,
+        author,
+        mut parents,
+        timestamp_ms,
+    } = draft;
     parents.sort_unstable_by_key(|parent| (parent.author != author, parent.author));
     let header = Header {
         version: PROTOCOL_VERSION,
@@ -131,7 +138,16 @@ pub fn full_dag(committee: &Committee, rounds: u32, signing: Signing) -> Vec<Arc
     for round in (1..=rounds).map(Round) {
         let block = |author| {
             let timestamp_ms = u64::from(round.0) * 10;
-            build(committee, Draft { round, author, parents: below.clone(), timestamp_ms }, signing)
+            build(
+                committee,
+                Draft {
+                    round,
+                    author,
+                    parents: below.clone(),
+                    timestamp_ms,
+                },
+                signing,
+            )
         };
         let row: Vec<Arc<Block>> = committee.indices().map(block).collect();
         below = row.iter().map(|block| block.reference()).collect();

@@ -105,8 +105,13 @@ impl Committer {
     pub fn checkpoint(&self) -> Option<Checkpoint> {
         let last = self.commits.last()?.clone();
         let refs = self.commits.iter().flat_map(|commit| &commit.record.blocks);
-        let live = refs.map(|(block, _)| *block).filter(|block| block.round > last.gc_round);
-        Some(Checkpoint { committed: live.collect(), last })
+        let live = refs
+            .map(|(block, _)| *block)
+            .filter(|block| block.round > last.gc_round);
+        Some(Checkpoint {
+            committed: live.collect(),
+            last,
+        })
     }
 
     /// Takes a block: drops it if it is known or collected, suspends it if it lacks a parent, else accepts it and
@@ -136,7 +141,8 @@ impl Committer {
 
     fn take_acceptable(&mut self) -> Option<Arc<Block>> {
         let gc_round = self.dag.gc_round();
-        self.suspended.retain(|reference, _| reference.round > gc_round);
+        self.suspended
+            .retain(|reference, _| reference.round > gc_round);
         let ready = |block: &&Arc<Block>| self.dag.missing_parents(block).is_empty();
         let reference = self.suspended.values().find(ready)?.reference();
         self.suspended.remove(&reference)
@@ -152,7 +158,11 @@ impl Committer {
                 }
             };
             let OutputSlot { slot, decided, .. } = next;
-            self.slots.push(DecidedSlot { slot, verdict, path: decided.path });
+            self.slots.push(DecidedSlot {
+                slot,
+                verdict,
+                path: decided.path,
+            });
             self.order.advance();
         }
     }
@@ -169,7 +179,10 @@ impl Committer {
             index: self.index,
             previous: self.previous,
             leader: reference,
-            blocks: blocks.into_iter().map(|(_, block, void)| (block, void)).collect(),
+            blocks: blocks
+                .into_iter()
+                .map(|(_, block, void)| (block, void))
+                .collect(),
             timestamp_ms: self.timestamp_ms,
             skipped: std::mem::take(&mut self.skipped),
             schedule: self.order.schedule_id(),
@@ -179,7 +192,11 @@ impl Committer {
         let gc_round = self.dag.committee().gc_round(reference.round);
         self.dag.collect(gc_round);
         self.order.collect(gc_round);
-        self.commits.push(Committed { record, digest: self.previous, gc_round });
+        self.commits.push(Committed {
+            record,
+            digest: self.previous,
+            gc_round,
+        });
         Verdict::Commit(reference.digest)
     }
 
@@ -192,13 +209,20 @@ impl Committer {
     /// Every decided slot, also those that wait for an undecided one before them.
     #[must_use]
     pub fn decisions(&self) -> BTreeMap<Slot, Verdict> {
-        let mut decisions: BTreeMap<Slot, Verdict> =
-            self.slots.iter().map(|decided| (decided.slot, decided.verdict)).collect();
+        let mut decisions: BTreeMap<Slot, Verdict> = self
+            .slots
+            .iter()
+            .map(|decided| (decided.slot, decided.verdict))
+            .collect();
         let first = self.dag.gc_round().next();
         for round in (first.0..=self.dag.highest_round().0).map(Round) {
             for author in self.dag.committee().indices() {
                 let slot = Slot { round, author };
-                let known = self.order.votes().slot(slot).and_then(|known| known.decided);
+                let known = self
+                    .order
+                    .votes()
+                    .slot(slot)
+                    .and_then(|known| known.decided);
                 let verdict = match known.map(|decided| decided.decision) {
                     None => continue,
                     Some(Decision::Skip) => Verdict::Skip,

@@ -65,14 +65,30 @@ impl DagText {
                 break;
             }
             if !text.is_empty() {
-                reading.line(text).map_err(|why| DagTextError { line, why })?;
+                reading
+                    .line(text)
+                    .map_err(|why| DagTextError { line, why })?;
             }
         }
-        let Reading { committee, blocks, names, .. } = reading;
-        let committee =
-            committee.ok_or(DagTextError { line: 1, why: "no round is drawn".to_owned() })?;
-        let names = names.into_iter().map(|(name, reference)| (reference, name.text())).collect();
-        Ok(Self { committee, blocks, names })
+        let Reading {
+            committee,
+            blocks,
+            names,
+            ..
+        } = reading;
+        let committee = committee.ok_or(DagTextError {
+            line: 1,
+            why: "no round is drawn".to_owned(),
+        })?;
+        let names = names
+            .into_iter()
+            .map(|(name, reference)| (reference, name.text()))
+            .collect();
+        Ok(Self {
+            committee,
+            blocks,
+            names,
+        })
     }
 
     /// The name of a block, such as `A'3`.
@@ -84,7 +100,9 @@ impl DagText {
     /// The block with a name.
     #[must_use]
     pub fn block(&self, name: &str) -> Option<&Arc<Block>> {
-        self.blocks.iter().find(|block| self.name(&block.reference()) == name)
+        self.blocks
+            .iter()
+            .find(|block| self.name(&block.reference()) == name)
     }
 }
 
@@ -105,7 +123,11 @@ impl Name {
     /// `A`, `A'`, `A3`, `A'3`; without a number of round `below`.
     fn parse(text: &str, below: Round) -> Result<Self, String> {
         let bad = || format!("`{text}` names no block");
-        let letter = text.bytes().next().filter(u8::is_ascii_uppercase).ok_or_else(bad)?;
+        let letter = text
+            .bytes()
+            .next()
+            .filter(u8::is_ascii_uppercase)
+            .ok_or_else(bad)?;
         let rest = &text[1..];
         let number = rest.trim_start_matches('\'');
         let round = match number {
@@ -113,7 +135,11 @@ impl Name {
             number => Round(number.parse().map_err(|_| bad())?),
         };
         let author = ValidatorIndex(u16::from(letter - b'A'));
-        Ok(Self { round, author, primes: rest.len() - number.len() })
+        Ok(Self {
+            round,
+            author,
+            primes: rest.len() - number.len(),
+        })
     }
 }
 
@@ -131,15 +157,26 @@ struct Reading {
 
 impl Reading {
     fn line(&mut self, text: &str) -> Result<(), String> {
-        let number = |text: &str| text.parse::<u64>().map_err(|_| format!("`{text}` is no number"));
+        let number = |text: &str| {
+            text.parse::<u64>()
+                .map_err(|_| format!("`{text}` is no number"))
+        };
         if let Some((round, drawn)) = text.split_once(':') {
-            let round = Round(round.trim().parse().map_err(|_| format!("`{round}` is no round"))?);
+            let round = Round(
+                round
+                    .trim()
+                    .parse()
+                    .map_err(|_| format!("`{round}` is no round"))?,
+            );
             return self.row(round, drawn);
         }
         let mut words = text.split_whitespace();
         match (words.next(), words.collect::<Vec<_>>().as_slice()) {
             (Some("weights"), weights) => {
-                self.weights = weights.iter().map(|w| number(w)).collect::<Result<_, _>>()?;
+                self.weights = weights
+                    .iter()
+                    .map(|w| number(w))
+                    .collect::<Result<_, _>>()?;
             }
             (Some("faults"), [f, c]) => {
                 self.byzantine = number(f.trim_start_matches("f="))?;
@@ -171,14 +208,29 @@ impl Reading {
         let (names, parents) = drawn.split_once("<-").unwrap_or((drawn, "all"));
         let parents = self.parents(round, parents)?;
         let names: Vec<(Name, u64)> = if names.trim() == "*" {
-            committee.indices().map(|author| (Name { round, author, primes: 0 }, 0)).collect()
+            committee
+                .indices()
+                .map(|author| {
+                    (
+                        Name {
+                            round,
+                            author,
+                            primes: 0,
+                        },
+                        0,
+                    )
+                })
+                .collect()
         } else {
             let name = |text: &str| {
                 let (name, stamp) = text.split_once('@').unwrap_or((text, "0"));
                 let stamp = stamp.parse().map_err(|_| format!("`{stamp}` is no time"))?;
                 Ok::<_, String>((Name::parse(name, round)?, stamp))
             };
-            names.split_whitespace().map(name).collect::<Result<_, _>>()?
+            names
+                .split_whitespace()
+                .map(name)
+                .collect::<Result<_, _>>()?
         };
         for (name, stamp) in names {
             if name.author.position() >= committee.size() {
@@ -189,9 +241,17 @@ impl Reading {
                 parents.push(self.own_parent(&committee, name));
             }
             // Variants of a block differ at least in their time.
-            let timestamp_ms = if stamp > 0 { stamp } else { u64::from(round.0) * 10 }
-                + name.primes as u64;
-            let draft = Draft { round, author: name.author, parents, timestamp_ms };
+            let timestamp_ms = if stamp > 0 {
+                stamp
+            } else {
+                u64::from(round.0) * 10
+            } + name.primes as u64;
+            let draft = Draft {
+                round,
+                author: name.author,
+                parents,
+                timestamp_ms,
+            };
             let block = build(&committee, draft, Signing::Zero);
             crate::verify::check_parents(block.header(), &committee)
                 .map_err(|why| format!("{}: {why}", name.text()))?;
@@ -204,7 +264,13 @@ impl Reading {
     }
 
     fn own_parent(&self, committee: &Committee, name: Name) -> BlockRef {
-        let earlier = self.names.range(..Name { author: ValidatorIndex(0), primes: 0, ..name });
+        let earlier = self.names.range(
+            ..Name {
+                author: ValidatorIndex(0),
+                primes: 0,
+                ..name
+            },
+        );
         let own = earlier.filter(|(known, _)| known.author == name.author);
         let unprimed = own.rev().find(|(known, _)| known.primes == 0);
         let genesis = || genesis_ref(committee, name.author).expect("a member");
@@ -214,19 +280,36 @@ impl Reading {
     fn parents(&mut self, round: Round, drawn: &str) -> Result<Vec<BlockRef>, String> {
         let below = round.minus(1);
         if let Some(but) = drawn.trim().strip_prefix("all") {
-            let but: Vec<&str> = but.split_whitespace().filter(|word| *word != "but").collect();
-            let but: Vec<Name> =
-                but.into_iter().map(|b| Name::parse(b, below)).collect::<Result<_, _>>()?;
+            let but: Vec<&str> = but
+                .split_whitespace()
+                .filter(|word| *word != "but")
+                .collect();
+            let but: Vec<Name> = but
+                .into_iter()
+                .map(|b| Name::parse(b, below))
+                .collect::<Result<_, _>>()?;
             let committee = self.committee();
             if below == Round::GENESIS {
-                return Ok(committee.indices().filter_map(|a| genesis_ref(&committee, a)).collect());
+                return Ok(committee
+                    .indices()
+                    .filter_map(|a| genesis_ref(&committee, a))
+                    .collect());
             }
-            let row = self.names.iter().filter(|(n, _)| n.round == below && n.primes == 0);
-            return Ok(row.filter(|(n, _)| !but.contains(n)).map(|(_, r)| *r).collect());
+            let row = self
+                .names
+                .iter()
+                .filter(|(n, _)| n.round == below && n.primes == 0);
+            return Ok(row
+                .filter(|(n, _)| !but.contains(n))
+                .map(|(_, r)| *r)
+                .collect());
         }
         let find = |text: &str| {
             let name = Name::parse(text, below)?;
-            self.names.get(&name).copied().ok_or_else(|| format!("{} is not drawn", name.text()))
+            self.names
+                .get(&name)
+                .copied()
+                .ok_or_else(|| format!("{} is not drawn", name.text()))
         };
         drawn.split_whitespace().map(find).collect()
     }

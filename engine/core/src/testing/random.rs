@@ -82,19 +82,32 @@ impl Shape {
     /// A small committee of unequal weights in any mode.
     #[must_use]
     pub fn draw(chance: &mut Chance) -> Self {
-        let validators = if chance.percent(3) { 10 } else { 1 + chance.below(7) };
+        let validators = if chance.percent(3) {
+            10
+        } else {
+            1 + chance.below(7)
+        };
         let heaviest = chance.pick(&[1, 1, 2, 4]);
-        let weights: Vec<u64> = (0..validators).map(|_| 1 + chance.below(heaviest)).collect();
+        let weights: Vec<u64> = (0..validators)
+            .map(|_| 1 + chance.below(heaviest))
+            .collect();
         let total: u64 = weights.iter().sum();
         let byzantine = chance.below((total - 1) / 3 + 1);
         let crashed = chance.below((total - 1 - 3 * byzantine) / 2 + 1);
-        let mode = if chance.percent(25) { Mode::Classic } else { Mode::Graded };
+        let mode = if chance.percent(25) {
+            Mode::Classic
+        } else {
+            Mode::Graded
+        };
         let gc_depth = 4 + u32::try_from(chance.below(13)).expect("small");
-        let bounds = FaultBounds { mode, byzantine, crashed };
+        let bounds = FaultBounds {
+            mode,
+            byzantine,
+            crashed,
+        };
         let committee = Arc::new(committee(&weights, bounds, gc_depth));
         let span = if chance.percent(30) { 20 } else { 8 };
-        let rounds = 6 + u32::try_from(chance.below(span))
-            .expect("small");
+        let rounds = 6 + u32::try_from(chance.below(span)).expect("small");
         Self::with_committee(committee, rounds, chance)
     }
 
@@ -169,7 +182,10 @@ impl RandomDag {
                 }
             }
         }
-        Self { blocks: drawing.blocks, shape }
+        Self {
+            blocks: drawing.blocks,
+            shape,
+        }
     }
 }
 
@@ -185,17 +201,26 @@ struct Drawing {
 impl Drawing {
     /// Adds one block, unless its author cannot reach a quorum of parents.
     fn add(&mut self, round: Round, author: ValidatorIndex, shape: &Shape, chance: &mut Chance) {
-        let Some(own) = self.own_parent(round, author, chance) else { return };
+        let Some(own) = self.own_parent(round, author, chance) else {
+            return;
+        };
         let bad = shape.byzantine.contains(&author);
         if !bad && own.round.next() != round {
             return; // R8: a correct author leaves no gap, so one that stopped stays silent.
         }
-        let Some(mut parents) = self.quorum(round, own, shape.link_percent, chance) else { return };
+        let Some(mut parents) = self.quorum(round, own, shape.link_percent, chance) else {
+            return;
+        };
         let already = self.linked.get(&own).cloned().unwrap_or_default();
         self.add_late(round, &already, &mut parents, chance);
         let jitter = chance.below(if bad { 200 } else { 30 });
         let timestamp_ms = u64::from(round.0) * 20 + jitter;
-        let draft = Draft { round, author, parents: parents.clone(), timestamp_ms };
+        let draft = Draft {
+            round,
+            author,
+            parents: parents.clone(),
+            timestamp_ms,
+        };
         let block = build(&self.committee, draft, Signing::Zero);
         let reference = block.reference();
         let variants = self.rows[round.0 as usize].entry(author).or_default();
@@ -216,7 +241,9 @@ impl Drawing {
         chance: &mut Chance,
     ) -> Option<BlockRef> {
         let rows = self.rows[..round.0 as usize].iter().rev();
-        rows.filter_map(|row| row.get(&author)).map(|variants| chance.pick(variants)).next()
+        rows.filter_map(|row| row.get(&author))
+            .map(|variants| chance.pick(variants))
+            .next()
     }
 
     /// R4.4: the own block, random others up to a quorum in the round below, and some more.
@@ -231,9 +258,16 @@ impl Drawing {
         let quorum = self.committee.thresholds().quorum;
         let mut parents = vec![own];
         let own_weight = self.committee.weight(own.author);
-        let mut weight = if own.round.next() == round { own_weight } else { 0 };
-        let mut others: Vec<&Vec<BlockRef>> =
-            below.iter().filter(|(a, _)| **a != own.author).map(|(_, v)| v).collect();
+        let mut weight = if own.round.next() == round {
+            own_weight
+        } else {
+            0
+        };
+        let mut others: Vec<&Vec<BlockRef>> = below
+            .iter()
+            .filter(|(a, _)| **a != own.author)
+            .map(|(_, v)| v)
+            .collect();
         while !others.is_empty() {
             let at = usize::try_from(chance.below(others.len() as u64)).expect("small");
             let parent = chance.pick(others.swap_remove(at));
@@ -260,7 +294,9 @@ impl Drawing {
             }
             let rows = (lowest..round.0.saturating_sub(1)).rev();
             let older = rows.filter_map(|r| self.rows[r as usize].get(&author));
-            let Some(late) = older.map(|variants| chance.pick(variants)).next() else { continue };
+            let Some(late) = older.map(|variants| chance.pick(variants)).next() else {
+                continue;
+            };
             if !already.contains(&late) {
                 parents.push(late);
             }
@@ -283,5 +319,8 @@ pub fn delivery(blocks: &[Arc<Block>], noise: u64, chance: &mut Chance) -> Vec<A
         order.push((time, at));
     }
     order.sort_unstable(); // ties keep the causal order they came in
-    order.into_iter().map(|(_, at)| Arc::clone(&blocks[at])).collect()
+    order
+        .into_iter()
+        .map(|(_, at)| Arc::clone(&blocks[at]))
+        .collect()
 }

@@ -45,7 +45,11 @@ pub fn reference_answer(committee: &Committee, accepted: &[Arc<Block>]) -> Answe
     let view = View::new(committee, accepted);
     let (decisions, output) = view.decide();
     let commits = view.sequence(&output);
-    Answer { decisions, output, commits }
+    Answer {
+        decisions,
+        output,
+        commits,
+    }
 }
 
 /// A block by its place in the view; places rise with (round, author, digest), so parents come first.
@@ -69,17 +73,27 @@ struct View<'a> {
 
 impl<'a> View<'a> {
     fn new(committee: &'a Committee, accepted: &[Arc<Block>]) -> Self {
-        let by_ref: BTreeMap<BlockRef, &Arc<Block>> =
-            accepted.iter().map(|block| (block.reference(), block)).collect();
+        let by_ref: BTreeMap<BlockRef, &Arc<Block>> = accepted
+            .iter()
+            .map(|block| (block.reference(), block))
+            .collect();
         let places: BTreeMap<BlockRef, Place> = by_ref.keys().copied().zip(0..).collect();
         let known = |(reference, block): (&BlockRef, &&Arc<Block>)| Known {
             reference: *reference,
             timestamp_ms: block.header().timestamp_ms,
             header_parents: block.parents().to_vec(),
-            parents: block.parents().iter().filter_map(|p| places.get(p).copied()).collect(),
+            parents: block
+                .parents()
+                .iter()
+                .filter_map(|p| places.get(p).copied())
+                .collect(),
         };
         let blocks: Vec<Known> = by_ref.iter().map(known).collect();
-        Self { committee, all: vec![true; blocks.len()], blocks }
+        Self {
+            committee,
+            all: vec![true; blocks.len()],
+            blocks,
+        }
     }
 
     fn round(&self, place: Place) -> Round {
@@ -97,7 +111,9 @@ impl<'a> View<'a> {
     /// The blocks of a round in a set.
     fn at(&self, round: Round, within: &Set) -> Vec<Place> {
         let places = 0..self.blocks.len();
-        places.filter(|place| within[*place] && self.round(*place) == round).collect()
+        places
+            .filter(|place| within[*place] && self.round(*place) == round)
+            .collect()
     }
 
     fn candidates(&self, slot: Slot, within: &Set) -> Vec<Place> {
@@ -110,9 +126,15 @@ impl<'a> View<'a> {
     fn history(&self, top: Place) -> Set {
         let mut reached = vec![false; self.blocks.len()];
         reached[top] = true;
-        for place in (0..=top).rev().filter(|place| self.blocks[*place].reference.round.0 > 0) {
+        for place in (0..=top)
+            .rev()
+            .filter(|place| self.blocks[*place].reference.round.0 > 0)
+        {
             if reached[place] {
-                self.blocks[place].parents.iter().for_each(|parent| reached[*parent] = true);
+                self.blocks[place]
+                    .parents
+                    .iter()
+                    .for_each(|parent| reached[*parent] = true);
             }
         }
         reached
@@ -121,7 +143,10 @@ impl<'a> View<'a> {
     /// Each author once, also when it equivocated (section 1).
     fn weight(&self, blocks: impl Iterator<Item = Place>) -> u64 {
         let authors: BTreeSet<ValidatorIndex> = blocks.map(|place| self.author(place)).collect();
-        authors.into_iter().map(|author| self.committee.weight(author)).sum()
+        authors
+            .into_iter()
+            .map(|author| self.committee.weight(author))
+            .sum()
     }
 
     /// R14.
@@ -132,13 +157,21 @@ impl<'a> View<'a> {
     /// R14: weight of the authors with some block in `within` that votes for `block`.
     fn votes(&self, block: Place, within: &Set) -> u64 {
         let voters = self.at(self.round(block).next(), within);
-        self.weight(voters.into_iter().filter(|voter| self.votes_for(*voter, block)))
+        self.weight(
+            voters
+                .into_iter()
+                .filter(|voter| self.votes_for(*voter, block)),
+        )
     }
 
     /// R14: weight of the authors with some block in `within` that does not.
     fn blames(&self, block: Place, within: &Set) -> u64 {
         let voters = self.at(self.round(block).next(), within);
-        self.weight(voters.into_iter().filter(|voter| !self.votes_for(*voter, block)))
+        self.weight(
+            voters
+                .into_iter()
+                .filter(|voter| !self.votes_for(*voter, block)),
+        )
     }
 
     fn parents_below(&self, place: Place) -> impl Iterator<Item = Place> + '_ {
@@ -148,7 +181,9 @@ impl<'a> View<'a> {
 
     /// R15.
     fn is_certificate(&self, place: Place, block: Place) -> bool {
-        let voters = self.parents_below(place).filter(|parent| self.votes_for(*parent, block));
+        let voters = self
+            .parents_below(place)
+            .filter(|parent| self.votes_for(*parent, block));
         self.weight(voters) >= self.committee.thresholds().certificate
     }
 
@@ -156,7 +191,10 @@ impl<'a> View<'a> {
     fn is_skip_certificate(&self, place: Place, slot: Slot) -> bool {
         let enough = self.committee.thresholds().skip_certificate;
         let blamers = |block: Place| {
-            self.weight(self.parents_below(place).filter(|p| !self.votes_for(*p, block)))
+            self.weight(
+                self.parents_below(place)
+                    .filter(|p| !self.votes_for(*p, block)),
+            )
         };
         self.weight(self.parents_below(place)) >= enough
             && self
@@ -174,7 +212,10 @@ impl<'a> View<'a> {
             if t.rule != Rule::Classic && self.votes(*block, &self.all) >= t.fast_commit {
                 return Some(Verdict::Commit(self.digest(*block)));
             }
-            let certificates = deciders.iter().copied().filter(|d| self.is_certificate(*d, *block));
+            let certificates = deciders
+                .iter()
+                .copied()
+                .filter(|d| self.is_certificate(*d, *block));
             if t.rule != Rule::Fast && self.weight(certificates) >= t.slow {
                 return Some(Verdict::Commit(self.digest(*block)));
             }
@@ -184,7 +225,10 @@ impl<'a> View<'a> {
         if authors >= t.fast_skip && candidates.iter().all(blamed) {
             return Some(Verdict::Skip);
         }
-        let certificates = deciders.iter().copied().filter(|d| self.is_skip_certificate(*d, slot));
+        let certificates = deciders
+            .iter()
+            .copied()
+            .filter(|d| self.is_skip_certificate(*d, slot));
         if t.rule == Rule::Dual && self.weight(certificates) >= t.slow {
             return Some(Verdict::Skip);
         }
@@ -199,7 +243,10 @@ impl<'a> View<'a> {
         let deciders = self.at(slot.round.plus(2), &history);
         if t.rule != Rule::Fast {
             for block in &candidates {
-                if deciders.iter().any(|decider| self.is_certificate(*decider, *block)) {
+                if deciders
+                    .iter()
+                    .any(|decider| self.is_certificate(*decider, *block))
+                {
                     return Verdict::Commit(self.digest(*block));
                 }
             }
@@ -209,7 +256,11 @@ impl<'a> View<'a> {
         }
         let weak = |block: &Place| self.votes(*block, &history) >= t.weak;
         if t.rule != Rule::Classic
-            && let Some(least) = candidates.into_iter().filter(weak).map(|b| self.digest(b)).min()
+            && let Some(least) = candidates
+                .into_iter()
+                .filter(weak)
+                .map(|b| self.digest(b))
+                .min()
         {
             return Verdict::Commit(least);
         }
@@ -218,13 +269,18 @@ impl<'a> View<'a> {
 
     /// R18: from the highest round down, then the decided prefix in slot order.
     fn decide(&self) -> (BTreeMap<Slot, Verdict>, Vec<(Slot, Verdict)>) {
-        let highest = self.blocks.last().map_or(0, |block| block.reference.round.0);
+        let highest = self
+            .blocks
+            .last()
+            .map_or(0, |block| block.reference.round.0);
         let depth = self.committee.thresholds().rule.anchor_depth();
         let mut decisions: BTreeMap<Slot, Verdict> = BTreeMap::new();
         let ordered: Vec<Slot> = (1..=highest)
             .map(Round)
             .flat_map(|round| {
-                slots(self.committee, round).into_iter().map(move |author| Slot { round, author })
+                slots(self.committee, round)
+                    .into_iter()
+                    .map(move |author| Slot { round, author })
             })
             .collect();
         for slot in ordered.iter().rev() {
@@ -232,14 +288,16 @@ impl<'a> View<'a> {
                 let above = ordered.iter().filter(|s| s.round >= slot.round.plus(depth));
                 let mut open = above.filter(|s| decisions.get(s) != Some(&Verdict::Skip));
                 match decisions.get(open.next()?) {
-                    Some(Verdict::Commit(digest)) => {
-                        self.blocks.iter().position(|known| known.reference.digest == *digest)
-                    }
+                    Some(Verdict::Commit(digest)) => self
+                        .blocks
+                        .iter()
+                        .position(|known| known.reference.digest == *digest),
                     _ => None,
                 }
             };
-            let verdict =
-                self.direct(*slot).or_else(|| anchor().map(|anchor| self.indirect(*slot, anchor)));
+            let verdict = self
+                .direct(*slot)
+                .or_else(|| anchor().map(|anchor| self.indirect(*slot, anchor)));
             if let Some(verdict) = verdict {
                 decisions.insert(*slot, verdict);
             }
@@ -260,8 +318,13 @@ impl<'a> View<'a> {
                 skipped.push(*slot);
                 continue;
             };
-            let gc_round = commits.last().map_or(Round::GENESIS, |commit| commit.gc_round);
-            let place = self.blocks.iter().position(|known| known.reference.digest == *leader);
+            let gc_round = commits
+                .last()
+                .map_or(Round::GENESIS, |commit| commit.gc_round);
+            let place = self
+                .blocks
+                .iter()
+                .position(|known| known.reference.digest == *leader);
             let place = place.expect("a committed block is accepted");
             let history = self.history(place);
             let mut blocks: Vec<BlockRef> = (0..=place)
@@ -270,10 +333,19 @@ impl<'a> View<'a> {
                 .filter(|reference| !sequenced.contains(reference))
                 .collect();
             blocks.sort_by_key(|x| {
-                (x.round, hash(Context::CommitOrder, &[leader.as_bytes(), x.digest.as_bytes()]))
+                (
+                    x.round,
+                    hash(
+                        Context::CommitOrder,
+                        &[leader.as_bytes(), x.digest.as_bytes()],
+                    ),
+                )
             });
             sequenced.extend(&blocks);
-            let blocks = blocks.into_iter().map(|x| (x, !filled.insert(x.slot()))).collect();
+            let blocks = blocks
+                .into_iter()
+                .map(|x| (x, !filled.insert(x.slot())))
+                .collect();
             let previous_ms = commits.last().map_or(0, |commit| commit.timestamp_ms);
             commits.push(AnswerCommit {
                 leader: self.blocks[place].reference,
@@ -297,9 +369,18 @@ impl<'a> View<'a> {
                 (stamp, self.committee.weight(parent.author))
             })
             .collect();
-        let up_to = |stamp: u64| stamps.iter().filter(|(s, _)| *s <= stamp).map(|(_, w)| w).sum();
+        let up_to = |stamp: u64| {
+            stamps
+                .iter()
+                .filter(|(s, _)| *s <= stamp)
+                .map(|(_, w)| w)
+                .sum()
+        };
         let total: u64 = up_to(u64::MAX);
-        let enough = stamps.iter().map(|(s, _)| *s).filter(|s| 2 * up_to(*s) >= total);
+        let enough = stamps
+            .iter()
+            .map(|(s, _)| *s)
+            .filter(|s| 2 * up_to(*s) >= total);
         enough.min().unwrap_or(0)
     }
 }

@@ -20,16 +20,31 @@ fn every_committee_size_and_profile_commits() {
 #[test]
 fn a_calm_dual_cluster_commits_on_the_fast_path() {
     let mut world = World::new(7, 4, Profile::Dual30);
-    world.nodes.iter_mut().for_each(|node| node.payloads_left = 100);
+    world
+        .nodes
+        .iter_mut()
+        .for_each(|node| node.payloads_left = 100);
     world.run_for_ms(2_000);
     let commits = &world.nodes[0].commits;
-    let fast = commits.iter().filter(|commit| commit.path == Path::Fast).count();
-    assert!(fast * 10 >= commits.len() * 9, "{fast} of {}", commits.len());
+    let fast = commits
+        .iter()
+        .filter(|commit| commit.path == Path::Fast)
+        .count();
+    assert!(
+        fast * 10 >= commits.len() * 9,
+        "{fast} of {}",
+        commits.len()
+    );
 }
 
 #[test]
 fn one_crashed_validator_of_four_stops_nobody() {
-    for profile in [Profile::Dual30, Profile::Classic33, Profile::Dual25, Profile::Dual20c] {
+    for profile in [
+        Profile::Dual30,
+        Profile::Classic33,
+        Profile::Dual25,
+        Profile::Dual20c,
+    ] {
         let mut world = World::new(3, 4, profile);
         world.run_for_ms(300);
         world.crash(2);
@@ -37,7 +52,10 @@ fn one_crashed_validator_of_four_stops_nobody() {
         world.submit(0, 50);
         world.run_for_ms(3_000);
         let after = world.commits();
-        assert!(after[0] > before[0] + 50 && after[1] > before[1] + 50, "{profile} {after:?}");
+        assert!(
+            after[0] > before[0] + 50 && after[1] > before[1] + 50,
+            "{profile} {after:?}"
+        );
     }
 }
 
@@ -57,7 +75,11 @@ fn a_restarted_validator_catches_up_from_far_behind() {
     world.submit(0, 400);
     world.run_for_ms(4_000);
     let after = world.commits();
-    assert!(after[2] + 20 > after[0], "{after:?} {:?}", world.nodes[2].replica.as_ref().map(|r| r.status()));
+    assert!(
+        after[2] + 20 > after[0],
+        "{after:?} {:?}",
+        world.nodes[2].replica.as_ref().map(|r| r.status())
+    );
     world.submit(2, 3);
     let before = world.commits();
     world.run_for_ms(1_000);
@@ -66,21 +88,30 @@ fn a_restarted_validator_catches_up_from_far_behind() {
         .flat_map(|commit| commit.transactions().collect::<Vec<_>>())
         .filter(|tx| tx.starts_with(b"tx 2"))
         .count();
-    assert_eq!(own, 3, "the returned validator's own transactions are ordered");
+    assert_eq!(
+        own, 3,
+        "the returned validator's own transactions are ordered"
+    );
 }
 
 #[test]
 fn all_validators_lose_power_and_go_on() {
     for seed in 0..10 {
         let mut world = World::new(seed, 4, Profile::Dual30);
-        world.nodes.iter_mut().for_each(|node| node.payloads_left = 1_000);
+        world
+            .nodes
+            .iter_mut()
+            .for_each(|node| node.payloads_left = 1_000);
         world.run_for_ms(200 + seed * 7);
         let before = world.commits();
         (0..4).for_each(|node| world.crash(node));
         (0..4).for_each(|node| world.start(node));
         world.run_for_ms(1_000);
         let after = world.commits();
-        assert!(after.iter().zip(&before).all(|(a, b)| a > &(b + 10)), "{seed}: {before:?} {after:?}");
+        assert!(
+            after.iter().zip(&before).all(|(a, b)| a > &(b + 10)),
+            "{seed}: {before:?} {after:?}"
+        );
     }
 }
 
@@ -90,10 +121,16 @@ fn loss_and_delay_cost_time_but_neither_safety_nor_liveness() {
         let mut world = World::new(seed, 4, Profile::Dual30);
         world.loss_percent = 20;
         world.delay_us = (1_000, 40_000);
-        world.nodes.iter_mut().for_each(|node| node.payloads_left = 50);
+        world
+            .nodes
+            .iter_mut()
+            .for_each(|node| node.payloads_left = 50);
         world.run_for_ms(20_000);
         let commits = world.commits();
-        assert!(commits.iter().all(|count| *count > 50), "seed {seed}: {commits:?}");
+        assert!(
+            commits.iter().all(|count| *count > 50),
+            "seed {seed}: {commits:?}"
+        );
     }
 }
 
@@ -102,15 +139,31 @@ fn a_healed_partition_goes_on() {
     for seed in 0..5 {
         let mut world = World::new(seed, 4, Profile::Dual30);
         world.run_for_ms(200);
-        world.cut = vec![(0, 2), (2, 0), (0, 3), (3, 0), (1, 2), (2, 1), (1, 3), (3, 1)];
+        world.cut = vec![
+            (0, 2),
+            (2, 0),
+            (0, 3),
+            (3, 0),
+            (1, 2),
+            (2, 1),
+            (1, 3),
+            (3, 1),
+        ];
         (0..4).for_each(|node| world.submit(node, 20));
         world.run_for_ms(5_000);
         let cut = world.commits();
         world.cut.clear();
         world.run_for_ms(8_000);
         let healed = world.commits();
-        assert!(healed.iter().zip(&cut).all(|(a, b)| a > b), "seed {seed}: {cut:?} {healed:?}");
-        let sent: usize = world.nodes[0].commits.iter().map(|c| c.transactions().count()).sum();
+        assert!(
+            healed.iter().zip(&cut).all(|(a, b)| a > b),
+            "seed {seed}: {cut:?} {healed:?}"
+        );
+        let sent: usize = world.nodes[0]
+            .commits
+            .iter()
+            .map(|c| c.transactions().count())
+            .sum();
         assert_eq!(sent, 100, "seed {seed}");
     }
 }
@@ -121,7 +174,10 @@ fn the_same_seed_gives_the_same_sequence() {
         let mut world = World::new(42, 4, Profile::Dual30);
         world.loss_percent = 10;
         world.run_for_ms(3_000);
-        world.nodes[3].commits.last().map(|commit| (commit.index(), commit.digest))
+        world.nodes[3]
+            .commits
+            .last()
+            .map(|commit| (commit.index(), commit.digest))
     };
     assert_eq!(run(), run());
 }

@@ -54,9 +54,21 @@ impl RecordSource for Store {
 }
 
 enum Event {
-    Frame { from: u16, to: u16, frame: Bytes },
-    Persisted { node: u16, life: u32, ticket: PersistTicket, records: Vec<probity_core::record::Record> },
-    Tick { node: u16, life: u32 },
+    Frame {
+        from: u16,
+        to: u16,
+        frame: Bytes,
+    },
+    Persisted {
+        node: u16,
+        life: u32,
+        ticket: PersistTicket,
+        records: Vec<probity_core::record::Record>,
+    },
+    Tick {
+        node: u16,
+        life: u32,
+    },
 }
 
 pub struct Node {
@@ -87,7 +99,9 @@ pub struct World {
 
 impl World {
     pub fn new(seed: u64, validators: u8, profile: Profile) -> Self {
-        let keys: Vec<Keypair> = (1..=validators).map(|s| Keypair::from_seed(&[s; 32])).collect();
+        let keys: Vec<Keypair> = (1..=validators)
+            .map(|s| Keypair::from_seed(&[s; 32]))
+            .collect();
         let stakes: Vec<_> = keys.iter().map(|key| (key.public(), 1)).collect();
         let committee = Committee::from_stakes(&stakes, profile, "opaque/1").unwrap();
         let node = |_| Node {
@@ -162,7 +176,9 @@ impl World {
 
     fn link(&mut self, node: u16, peer: u16, link: Link) {
         let now = self.now;
-        self.with(node, |replica| replica.handle_link(now, ValidatorIndex(peer), link));
+        self.with(node, |replica| {
+            replica.handle_link(now, ValidatorIndex(peer), link)
+        });
     }
 
     /// Says that `node` has so many more payloads to propose.
@@ -195,16 +211,25 @@ impl World {
     }
 
     fn drain(&mut self, node: u16) {
-        while let Some(output) =
-            self.nodes[usize::from(node)].replica.as_mut().and_then(Replica::poll_output)
+        while let Some(output) = self.nodes[usize::from(node)]
+            .replica
+            .as_mut()
+            .and_then(Replica::poll_output)
         {
             self.carry_out(node, output);
         }
         let at = usize::from(node);
-        let Some(replica) = self.nodes[at].replica.as_ref() else { return };
-        let Some(deadline) = replica.next_deadline() else { return };
+        let Some(replica) = self.nodes[at].replica.as_ref() else {
+            return;
+        };
+        let Some(deadline) = replica.next_deadline() else {
+            return;
+        };
         let deadline = deadline.max(self.now.plus_us(1));
-        if self.nodes[at].ticks_at.is_none_or(|ticks_at| deadline < ticks_at) {
+        if self.nodes[at]
+            .ticks_at
+            .is_none_or(|ticks_at| deadline < ticks_at)
+        {
             self.nodes[at].ticks_at = Some(deadline);
             let life = self.nodes[at].life;
             self.schedule(deadline, Event::Tick { node, life });
@@ -223,21 +248,41 @@ impl World {
                 } else {
                     Payload::empty()
                 };
-                let pending = if *left > 0 { Pending::Some } else { Pending::None };
+                let pending = if *left > 0 {
+                    Pending::Some
+                } else {
+                    Pending::None
+                };
                 let replica = self.nodes[at].replica.as_mut().unwrap();
                 let timestamp_ms = now.0 / 1000;
-                replica.handle_proposal(now, round, ProposalContent { timestamp_ms, payload });
+                replica.handle_proposal(
+                    now,
+                    round,
+                    ProposalContent {
+                        timestamp_ms,
+                        payload,
+                    },
+                );
                 replica.handle_pending(now, pending);
             }
             Output::Persist { ticket, records } => {
                 let life = self.nodes[at].life;
                 let delay = 200 + self.random() % 1_000;
-                let event = Event::Persisted { node, life, ticket, records };
+                let event = Event::Persisted {
+                    node,
+                    life,
+                    ticket,
+                    records,
+                };
                 let written_at = self.nodes[at].written_at.max(now.plus_us(delay));
                 self.nodes[at].written_at = written_at;
                 self.schedule(written_at, event);
             }
-            Output::Sign { header_digest, preimage, .. } => {
+            Output::Sign {
+                header_digest,
+                preimage,
+                ..
+            } => {
                 let signature = self.keys[at].sign(&preimage);
                 let replica = self.nodes[at].replica.as_mut().unwrap();
                 replica.handle_signature(now, header_digest, signature);
@@ -246,7 +291,12 @@ impl World {
                 // One digest per round ever sent, across restarts.
                 let digest = block.reference().digest;
                 let sent = *self.nodes[at].sent.entry(block.round()).or_insert(digest);
-                assert_eq!(sent, digest, "node {node} equivocated in {:?}", block.round());
+                assert_eq!(
+                    sent,
+                    digest,
+                    "node {node} equivocated in {:?}",
+                    block.round()
+                );
                 let frame = Message::encode_block(&block);
                 for peer in 0..self.nodes.len() as u16 {
                     if peer != node {
@@ -256,8 +306,7 @@ impl World {
             }
             Output::Send { to, message } => self.send(node, to.0, message.encode()),
             Output::SendBlock { to, block } => {
-                let frame =
-                    Message::encode_fetched(block.signed_header(), block.payload().bytes());
+                let frame = Message::encode_fetched(block.signed_header(), block.payload().bytes());
                 self.send(node, to.0, frame);
             }
             Output::Serve { to, refs } => self.serve(node, to.0, refs),
@@ -301,7 +350,11 @@ impl World {
                 if author == node {
                     let round = Round(u32::from_be_bytes(key[8..12].try_into().unwrap()));
                     let digest = Digest(key[14..46].try_into().unwrap());
-                    refs.push(BlockRef { round, author: ValidatorIndex(author), digest });
+                    refs.push(BlockRef {
+                        round,
+                        author: ValidatorIndex(author),
+                        digest,
+                    });
                 }
                 refs.len() < probity_core::limits::REPLAY_BLOCKS_MAX
             })
@@ -316,7 +369,9 @@ impl World {
 
     /// Runs one event; `false` when there is none until `until`.
     pub fn step(&mut self, until: Time) -> bool {
-        let Some(Reverse((at, id))) = self.heap.peek().copied() else { return false };
+        let Some(Reverse((at, id))) = self.heap.peek().copied() else {
+            return false;
+        };
         if at > until {
             self.now = until;
             return false;
@@ -325,7 +380,12 @@ impl World {
         self.now = at;
         match self.events.remove(&id).expect("scheduled once") {
             Event::Frame { from, to, frame } => self.receive(from, to, &frame),
-            Event::Persisted { node, life, ticket, records } => {
+            Event::Persisted {
+                node,
+                life,
+                ticket,
+                records,
+            } => {
                 let state = &mut self.nodes[usize::from(node)];
                 if state.life == life && state.replica.is_some() {
                     for record in records {
@@ -353,7 +413,13 @@ impl World {
             Message::Block(bytes) | Message::Fetched(bytes) => {
                 let block = verify_block(&bytes, &committee, &AcceptAll);
                 let block = block.expect("no honest block is rejected");
-                replica.handle_block(now, Delivery { from: sender, block });
+                replica.handle_block(
+                    now,
+                    Delivery {
+                        from: sender,
+                        block,
+                    },
+                );
             }
             Message::Fetch(refs) => replica.handle_fetch(sender, refs),
             Message::NotHeld(refs) => replica.handle_not_held(now, sender, &refs),
@@ -368,7 +434,11 @@ impl World {
     }
 
     pub fn check_agreement(&self) {
-        let longest = self.nodes.iter().max_by_key(|node| node.commits.len()).unwrap();
+        let longest = self
+            .nodes
+            .iter()
+            .max_by_key(|node| node.commits.len())
+            .unwrap();
         for node in &self.nodes {
             for (a, b) in node.commits.iter().zip(&longest.commits) {
                 assert_eq!(a.digest, b.digest, "commit {} differs", a.index());

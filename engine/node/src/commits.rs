@@ -1,0 +1,235 @@
+//! From the log of commits to the application: history first, then live, without gap or repeat.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use event_listener::{Event, Listener as _};
+use parking_lot::Mutex;
+use probity_core::record::{RecordSource as _, RecordTable, commit_key, read_block};
+use probity_core::{
+    Commit, CommitIndex, CommitRecord, CommittedBlock, Path, digest_of,
+};
+use probity_storage::Storage;
+
+use crate::error::CommitsEnd;
+use crate::health::{Health, StopReason};
+use crate::records::Records;
+
+/// Commits kept in memory for readers that are nearly live.
+const RECENT_COMMITS: usize = 1024;
+/// Bytes of blocks kept in memory for them.
+const RECENT_BYTES: usize = 32 << 20;
+
+/// Every commit so far: the youngest in memory, the others in storage.
+pub(crate) struct CommitLog {
+    records: Records,
+    health: Arc<Health>,
+    recent: Mutex<Recent>,
+    last: AtomicU64,
+    // The oldest commit that retention has left.
+    first: AtomicU64,
+    arrived: Event,
+    readers: Mutex<Vec<Weak<AtomicU64>>>,
+}
+
+#[derive(Default)]
+struct Recent {
+    commits: VecDeque<(Arc<Commit>, usize)>,
+    bytes: usize,
+}
+
+impl CommitLog {
+    pub(crate) fn new(storage: Arc<dyn Storage>, health: Arc<Health>, last: CommitIndex) -> Self {
+        Self {
+            records: Records(storage),
+            health,
+            recent: Mutex::default(),
+            last: AtomicU64::new(last.0),
+            first: AtomicU64::new(1),
+            arrived: Event::new(),
+            readers: Mutex::default(),
+        }
+    }
+
+    /// The last commit.
+    pub(crate) fn last(&self) -> CommitIndex {
+        CommitIndex(self.last.load(Ordering::Acquire))
+    }
+
+    /// The oldest commit kept.
+    pub(crate) fn first(&self) -> CommitIndex {
+        CommitIndex(self.first.load(Ordering::Acquire))
+    }
+
+    /// Retention left nothing below `first`.
+    pub(crate) fn set_first(&self, first: CommitIndex) {
+        self.first.store(first.0, Ordering::Release);
+    }
+
+    /// Appends the next commit, which is durable.
+    pub(crate) fn push(&self, commit: Arc<Commit>) {
+        let bytes = commit.blocks.iter().map(|block| block.block.encoded_len()).sum();
+        let index = commit.index();
+        let mut recent = self.recent.lock();
+        recent.bytes += bytes;
+        recent.commits.push_back((commit, bytes));
+        while recent.commits.len() > RECENT_COMMITS
+            || (recent.bytes > RECENT_BYTES && recent.commits.len() > 1)
+        {
+            let gone = recent.commits.pop_front().map_or(0, |(_, bytes)| bytes);
+            recent.bytes -= gone;
+        }
+        drop(recent);
+        self.last.store(index.0, Ordering::Release);
+        self.arrived.notify(usize::MAX);
+    }
+
+    /// Everybody who waits looks why the node stopped.
+    pub(crate) fn close(&self) {
+        self.arrived.notify(usize::MAX);
+    }
+
+    /// How far the slowest reader is behind.
+    pub(crate) fn lag(&self) -> u64 {
+        let mut readers = self.readers.lock();
+        readers.retain(|reader| reader.strong_count() > 0);
+        let at = readers.iter().filter_map(Weak::upgrade).map(|at| at.load(Ordering::Relaxed));
+        at.min().map_or(0, |slowest| self.last().0.saturating_sub(slowest))
+    }
+
+    fn read(&self, index: CommitIndex) -> Result<Arc<Commit>, CommitsEnd> {
+        if let Some(commit) = self.read_recent(index) {
+            return Ok(commit);
+        }
+        let first = self.first();
+        if index < first {
+            return Err(CommitsEnd::Removed { wanted: index, first });
+        }
+        self.read_stored(index).map(Arc::new).map_err(|why| match self.first() {
+            first if index < first => CommitsEnd::Removed { wanted: index, first },
+            _ => CommitsEnd::Storage { index, why },
+        })
+    }
+
+    fn read_recent(&self, index: CommitIndex) -> Option<Arc<Commit>> {
+        let recent = self.recent.lock();
+        let (front, _) = recent.commits.front()?;
+        let at = usize::try_from(index.0.checked_sub(front.index().0)?).ok()?;
+        recent.commits.get(at).map(|(commit, _)| Arc::clone(commit))
+    }
+
+    fn read_stored(&self, index: CommitIndex) -> Result<Commit, String> {
+        let records = &self.records;
+        let bytes = records.read(RecordTable::Commits, &commit_key(index));
+        let bytes = bytes.map_err(|why| why.to_string())?.ok_or("it is missing")?;
+        let record = CommitRecord::decode(&bytes).map_err(|why| why.to_string())?;
+        let mut blocks = Vec::with_capacity(record.blocks.len());
+        for (reference, void) in &record.blocks {
+            let block = read_block(records, record.epoch, reference)
+                .map_err(|why| format!("block {reference:?}: {why:?}"))?
+                .ok_or_else(|| format!("block {reference:?} is missing"))?;
+            blocks.push(CommittedBlock { block: Arc::clone(block.block()), void: *void });
+        }
+        // How a commit was decided is not stored: validators may differ in it.
+        Ok(Commit { record, digest: digest_of(&bytes), blocks, path: Path::Slow })
+    }
+}
+
+/// The commits after an index: first from storage, then live; each once, in order.
+///
+/// A stream that is not read for too long makes its node stop proposing transactions; drop it to
+/// take that back.
+pub struct CommitStream {
+    log: Arc<CommitLog>,
+    // The last commit delivered, for `CommitLog::lag`.
+    at: Arc<AtomicU64>,
+    end: Option<CommitsEnd>,
+}
+
+impl CommitStream {
+    pub(crate) fn new(log: Arc<CommitLog>, after: CommitIndex) -> Self {
+        let at = Arc::new(AtomicU64::new(after.0));
+        let last = log.last();
+        let end = (after > last).then_some(CommitsEnd::Ahead { asked: after, last });
+        log.readers.lock().push(Arc::downgrade(&at));
+        Self { log, at, end }
+    }
+
+    /// The next commit, or `None` when there will be no more; [`why_ended`](Self::why_ended) says
+    /// why. Nothing is lost when the future is dropped before it is ready.
+    pub async fn next(&mut self) -> Option<Arc<Commit>> {
+        loop {
+            let listener = self.log.arrived.listen();
+            if let Some(next) = self.try_next() {
+                return next;
+            }
+            listener.await;
+        }
+    }
+
+    /// [`next`](Self::next), blocking the thread.
+    pub fn next_blocking(&mut self) -> Option<Arc<Commit>> {
+        loop {
+            let listener = self.log.arrived.listen();
+            if let Some(next) = self.try_next() {
+                return next;
+            }
+            listener.wait();
+        }
+    }
+
+    /// [`next_blocking`](Self::next_blocking), but for `timeout` at most. `None` while
+    /// [`why_ended`](Self::why_ended) is `None` too: nothing came in time.
+    pub fn next_timeout(&mut self, timeout: Duration) -> Option<Arc<Commit>> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let listener = self.log.arrived.listen();
+            if let Some(next) = self.try_next() {
+                return next;
+            }
+            if listener.wait_deadline(deadline).is_none() {
+                return self.try_next().flatten();
+            }
+        }
+    }
+
+    /// Why [`next`](Self::next) answered `None`.
+    #[must_use]
+    pub fn why_ended(&self) -> Option<&CommitsEnd> {
+        self.end.as_ref()
+    }
+
+    /// The last commit delivered, or the one that the stream was asked to begin after.
+    #[must_use]
+    pub fn position(&self) -> CommitIndex {
+        CommitIndex(self.at.load(Ordering::Relaxed))
+    }
+
+    /// `None`: wait. `Some(None)`: it ended.
+    fn try_next(&mut self) -> Option<Option<Arc<Commit>>> {
+        if self.end.is_some() {
+            return Some(None);
+        }
+        // Asked first: what was committed before the stop is delivered.
+        let stopped = self.log.health.is_finished().then(|| self.log.health.reason()).flatten();
+        let wanted = self.position().next();
+        if wanted <= self.log.last() {
+            return match self.log.read(wanted) {
+                Ok(commit) => {
+                    self.at.store(wanted.0, Ordering::Relaxed);
+                    Some(Some(commit))
+                }
+                Err(end) => self.ended(end),
+            };
+        }
+        stopped.and_then(|why: StopReason| self.ended(CommitsEnd::Stopped(why)))
+    }
+
+    fn ended(&mut self, end: CommitsEnd) -> Option<Option<Arc<Commit>>> {
+        self.end = Some(end);
+        Some(None)
+    }
+}
+

@@ -1,0 +1,123 @@
+//! Which old blocks and commits may go.
+//!
+//! Every few commits a [`Mark`] notes how many bytes had been written by then. What lies before the
+//! newest mark that leaves enough bytes behind it is removed, unless recovery may need it.
+
+use std::collections::VecDeque;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use probity_core::record::{RecordTable, commit_key, round_key};
+use probity_core::{CommitIndex, CommitRecord, Committee, Round};
+use probity_storage::{Batch, Scan, Storage, StorageError};
+
+use crate::records::{RETENTION, table};
+
+/// Commits between two marks.
+const MARK_EVERY: u64 = 16;
+
+/// How much had been written when a commit was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Mark {
+    index: CommitIndex,
+    leader: Round,
+    written: u64,
+}
+
+/// The marks that are left, and how much has been written in all.
+pub(crate) struct Retention {
+    keep_bytes: u64,
+    epoch: u64,
+    // Rounds below a commit's leader that recovery may read.
+    safe_rounds: u32,
+    gc_depth: u32,
+    written: u64,
+    last_leader: Round,
+    marks: VecDeque<Mark>,
+    first: CommitIndex,
+}
+
+impl Retention {
+    /// Reads the marks back.
+    pub(crate) fn load(
+        storage: &dyn Storage,
+        committee: &Committee,
+        keep_bytes: u64,
+    ) -> Result<Self, StorageError> {
+        let mut marks = VecDeque::new();
+        storage.scan(RETENTION, &[], &mut |key, value| {
+            marks.extend(read_mark(key, value));
+            Scan::Continue
+        })?;
+        let mut first = CommitIndex(1);
+        storage.scan(table(RecordTable::Commits), &[], &mut |key, _| {
+            first = key.try_into().map_or(first, |key| CommitIndex(u64::from_be_bytes(key)));
+            Scan::Stop
+        })?;
+        let gc_depth = committee.gc_depth();
+        Ok(Self {
+            keep_bytes,
+            epoch: committee.epoch(),
+            safe_rounds: gc_depth.saturating_mul(4).saturating_add(1),
+            gc_depth,
+            written: marks.back().map_or(0, |mark: &Mark| mark.written),
+            last_leader: marks.back().map_or(Round::GENESIS, |mark| mark.leader),
+            marks,
+            first,
+        })
+    }
+
+    /// The oldest commit that is left.
+    pub(crate) fn first(&self) -> CommitIndex {
+        self.first
+    }
+
+    /// Looks at a record that goes into `batch`.
+    pub(crate) fn note(&mut self, batch: &mut Batch, record: &probity_core::record::Record) {
+        self.written += (record.key.len() + record.value.len()) as u64;
+        if record.table != RecordTable::Commits {
+            return;
+        }
+        let Ok(commit) = CommitRecord::decode(&record.value) else { return };
+        self.last_leader = commit.leader.round;
+        if commit.index.0 % MARK_EVERY == 0 {
+            let mark =
+                Mark { index: commit.index, leader: commit.leader.round, written: self.written };
+            batch.put(RETENTION, commit_key(mark.index), write_mark(&mark));
+            self.marks.push_back(mark);
+        }
+    }
+
+    /// Removes at most one mark's worth, and says whether it did.
+    pub(crate) fn trim(&mut self, batch: &mut Batch) -> bool {
+        let Some(mark) = self.marks.front().copied() else { return false };
+        let kept = self.written - mark.written;
+        if kept < self.keep_bytes || mark.leader.plus(self.safe_rounds) >= self.last_leader {
+            return false;
+        }
+        self.marks.pop_front();
+        let to = round_key(self.epoch, mark.leader.minus(self.gc_depth));
+        for blocks in [RecordTable::Headers, RecordTable::Payloads] {
+            batch.remove_range(table(blocks), round_key(self.epoch, Round::GENESIS), to.clone());
+        }
+        self.first = mark.index.next();
+        let end = commit_key(self.first);
+        batch.remove_range(table(RecordTable::Commits), Bytes::new(), end.clone());
+        batch.remove_range(RETENTION, Bytes::new(), end);
+        true
+    }
+}
+
+fn write_mark(mark: &Mark) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(12);
+    bytes.put_u32_le(mark.leader.0);
+    bytes.put_u64_le(mark.written);
+    bytes.freeze()
+}
+
+/// A mark that cannot be read only delays a removal.
+fn read_mark(key: &[u8], value: &[u8]) -> Option<Mark> {
+    let index = CommitIndex(u64::from_be_bytes(key.try_into().ok()?));
+    let (leader, written) = value.split_first_chunk::<4>()?;
+    let written = u64::from_le_bytes(written.try_into().ok()?);
+    Some(Mark { index, leader: Round(u32::from_le_bytes(*leader)), written })
+}

@@ -1,0 +1,149 @@
+//! Answers peers that ask for stored blocks, on a thread of its own: reading is slow, deciding is not.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
+use probity_core::limits::{REPLAY_BLOCKS_MAX, REPLAY_BYTES_MAX};
+use probity_core::record::{RecordSource as _, RecordTable, read_block, round_key};
+use probity_core::{BlockRef, Message, Round, ValidatorIndex};
+use probity_transport::Lane;
+
+use crate::health::{Health, NAP};
+use crate::links::Links;
+use crate::metrics::Metrics;
+use crate::records::Records;
+
+/// Requests of one peer that may wait.
+const WAITING_PEER_MAX: usize = 16;
+
+/// What a peer asked for.
+pub(crate) enum Request {
+    /// These blocks.
+    Blocks(Vec<BlockRef>),
+    /// Own blocks after this round (R34).
+    Replay(Round),
+}
+
+/// Where the core puts requests.
+pub(crate) struct ServeQueue {
+    sender: Sender<(ValidatorIndex, Request)>,
+    waiting: Arc<[AtomicUsize]>,
+    metrics: Arc<Metrics>,
+}
+
+/// The thread's end.
+pub(crate) struct Server {
+    receiver: Receiver<(ValidatorIndex, Request)>,
+    waiting: Arc<[AtomicUsize]>,
+    records: Records,
+    links: Arc<Links>,
+    health: Arc<Health>,
+}
+
+pub(crate) fn serve_queue(
+    records: Records,
+    links: Arc<Links>,
+    shared: (&Arc<Health>, &Arc<Metrics>),
+) -> (ServeQueue, Server) {
+    let peers = links.committee().size();
+    let waiting: Arc<[AtomicUsize]> = (0..peers).map(|_| AtomicUsize::new(0)).collect();
+    let (sender, receiver) = bounded(peers * WAITING_PEER_MAX);
+    let metrics = Arc::clone(shared.1);
+    let queue = ServeQueue { sender, waiting: Arc::clone(&waiting), metrics };
+    (queue, Server { receiver, waiting, records, links, health: Arc::clone(shared.0) })
+}
+
+impl ServeQueue {
+    /// Queues a request, or drops it when its peer has too many: it asks again.
+    pub(crate) fn push(&self, to: ValidatorIndex, request: Request) {
+        let Some(waiting) = self.waiting.get(to.position()) else { return };
+        let full = waiting.fetch_add(1, Ordering::Relaxed) >= WAITING_PEER_MAX;
+        let sent = if full {
+            Err(TrySendError::Full((to, request)))
+        } else {
+            self.sender.try_send((to, request))
+        };
+        if sent.is_err() {
+            waiting.fetch_sub(1, Ordering::Relaxed);
+            self.metrics.serve_dropped.inc();
+        }
+    }
+}
+
+impl Server {
+    /// The thread.
+    pub(crate) fn run(&self) {
+        while !self.health.is_stopping() {
+            let Ok((to, request)) = self.receiver.recv_timeout(NAP) else { continue };
+            if let Some(waiting) = self.waiting.get(to.position()) {
+                waiting.fetch_sub(1, Ordering::Relaxed);
+            }
+            match request {
+                Request::Blocks(refs) => self.send_blocks(to, refs),
+                Request::Replay(after) => self.replay(to, after),
+            }
+        }
+    }
+
+    fn send_blocks(&self, to: ValidatorIndex, refs: Vec<BlockRef>) {
+        let epoch = self.links.committee().epoch();
+        let mut not_held = Vec::new();
+        for reference in refs {
+            match read_block(&self.records, epoch, &reference) {
+                Ok(Some(block)) => {
+                    let block = block.block();
+                    let frame =
+                        Message::encode_fetched(block.signed_header(), block.payload().bytes());
+                    self.links.send(to, Lane::CatchUp, frame);
+                }
+                Ok(None) => not_held.push(reference),
+                Err(why) => {
+                    tracing::warn!(?reference, ?why, "a stored block cannot be read");
+                    not_held.push(reference);
+                }
+            }
+        }
+        if !not_held.is_empty() {
+            self.links.send(to, Lane::Control, Message::NotHeld(not_held).encode());
+        }
+    }
+
+    fn replay(&self, to: ValidatorIndex, after: Round) {
+        let epoch = self.links.committee().epoch();
+        let mut bytes = 0;
+        for reference in self.own_blocks(after) {
+            let Ok(Some(block)) = read_block(&self.records, epoch, &reference) else { return };
+            let block = block.block();
+            bytes += block.encoded_len();
+            if bytes > REPLAY_BYTES_MAX {
+                return;
+            }
+            let (header, payload) = (block.signed_header(), block.payload().bytes());
+            self.links.send(to, Lane::CatchUp, Message::encode_replayed(header, payload));
+        }
+    }
+
+    fn own_blocks(&self, after: Round) -> Vec<BlockRef> {
+        let epoch = self.links.committee().epoch();
+        let me = self.links.me();
+        let mut found = Vec::new();
+        let mut visit = |key: &[u8], value: &[u8]| {
+            if !key.starts_with(&epoch.to_be_bytes()) {
+                return false;
+            }
+            // The author stands behind epoch and round.
+            if key.get(12..14) == Some(me.0.to_be_bytes().as_slice()) {
+                found.push(Bytes::copy_from_slice(value));
+            }
+            found.len() < REPLAY_BLOCKS_MAX
+        };
+        let from = round_key(epoch, after.next());
+        if let Err(why) = self.records.scan(RecordTable::Headers, &from, &mut visit) {
+            tracing::warn!(%why, "own blocks cannot be read");
+        }
+        let read = |header: Bytes| probity_core::read_stored_header(&header).ok();
+        found.into_iter().filter_map(read).map(|(reference, _)| reference).collect()
+    }
+}
