@@ -48,8 +48,6 @@ pub const FETCH_PEERS_MAX: usize = 2;
 pub const FETCH_IN_FLIGHT_PEER_MAX: usize = 256;
 /// Missing references tracked at once; more wait for the next answer.
 pub const MISSING_REFS_MAX: usize = 65_536;
-/// Blocks behind the frontier that are proposed before the core yields (R8).
-pub const CATCH_UP_BLOCKS_PER_STEP: usize = 16;
 /// Own blocks sent in answer to one replay request (R34).
 pub const REPLAY_BLOCKS_MAX: usize = 64;
 /// Payload and header bytes sent in answer to one replay request (R34).

@@ -84,15 +84,26 @@ impl Replica {
         }
         for parent in &missing {
             if !self.suspended.contains(parent) {
-                self.fetch.want(now, *parent, from, Need::Accept);
-                self.fetch
-                    .want(now, *parent, block.block().author(), Need::Accept);
+                for hint in [from, block.block().author()] {
+                    self.fetch.want(
+                        now,
+                        *parent,
+                        Reason {
+                            hint,
+                            need: Need::Accept,
+                        },
+                    );
+                }
             }
         }
         for evicted in self.suspended.insert(block, from, &missing) {
             if self.suspended.is_awaited(&evicted) {
+                let reason = Reason {
+                    hint: from,
+                    need: Need::Accept,
+                };
                 self.fetch
-                    .want(now.plus_us(FETCH_RETRY_MAX_US), evicted, from, Need::Accept);
+                    .want(now.plus_us(FETCH_RETRY_MAX_US), evicted, reason);
             }
         }
     }

@@ -108,11 +108,8 @@ impl Replica {
                 if !block.payload().is_empty() {
                     self.payload_blocks -= 1;
                 }
-                if let Some(own) = self
-                    .own_open
-                    .remove(&block.round())
-                    .filter(|_| block.author() == self.config.me)
-                {
+                let ours = block.author() == self.config.me;
+                if let Some(own) = ours.then(|| self.own_open.remove(&block.round())).flatten() {
                     self.own_payload_bytes -= own.payload_bytes;
                 }
                 self.grounding
