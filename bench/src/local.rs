@@ -11,7 +11,7 @@ use probity::Node;
 use probity_core::limits::TRANSACTION_BYTES_MAX;
 
 use crate::Failure;
-use crate::arguments::{LocalOptions, TransactionKind};
+use crate::arguments::{ClusterOptions, LocalOptions, TransactionKind};
 use crate::check::{Strangers, Verdict, check};
 use crate::cluster::{Cluster, Plan};
 use crate::ledger::Ledger;
@@ -118,23 +118,33 @@ fn capacity(options: &LocalOptions) -> Result<usize, Failure> {
     // The ledger takes 5 bytes for each, and a bit at each validator.
     let bytes_each = if signed { size + 6 } else { 6 };
     let fitting = usize::try_from(machine::available_bytes() / 3).unwrap_or(usize::MAX) / bytes_each;
-    let Some(rate) = options.rate else {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        let rate = if signed {
-            (90_000 * cores / cluster.validators).clamp(10_000, 150_000)
-        } else {
-            400_000
-        };
-        return Ok(fitting.min((rate as f64 * duration.as_secs_f64()) as usize));
+    let lasting = |rate: u64| {
+        let total = u128::from(rate) * duration.as_millis();
+        usize::try_from(total.div_ceil(1000)).unwrap_or(usize::MAX)
     };
-    let wanted = (rate as f64 * duration.as_secs_f64()).ceil() as usize;
+    let Some(rate) = options.rate else {
+        return Ok(fitting.min(lasting(rate_hoped_for(cluster))));
+    };
+    let wanted = lasting(rate);
     if wanted > fitting {
+        let allowed = fitting as u128 * 1000 / duration.as_millis();
         return Err(Failure::Usage(format!(
-            "--rate {rate} is not allowed: {wanted} transactions do not fit a third of the free memory; allowed: up to {}",
-            (fitting as f64 / duration.as_secs_f64()) as u64
+            "--rate {rate} is not allowed: {wanted} transactions do not fit a third of the free memory; allowed: up to {allowed}"
         )));
     }
     Ok(wanted)
+}
+
+/// More transactions a second than this machine will get committed.
+fn rate_hoped_for(cluster: &ClusterOptions) -> u64 {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    match cluster.transactions {
+        // Every validator verifies every signature, so processors are shared among them.
+        TransactionKind::Signed => {
+            (90_000 * cores as u64 / cluster.validators as u64).clamp(10_000, 150_000)
+        }
+        TransactionKind::Opaque => 400_000,
+    }
 }
 
 fn make_pool(options: &LocalOptions, plan: &Plan, transactions: usize) -> Pool {

@@ -132,9 +132,12 @@ impl Fetch {
             return;
         };
         want.asked.remove(at);
-        self.due.remove(&(want.due, want.need, *block));
-        want.due = now;
-        self.due.insert((now, want.need, *block));
+        // Once everybody was asked, the pause stands: a block that nobody holds must not be asked for in a circle.
+        if (want.attempts as usize) < self.in_flight.len() {
+            self.due.remove(&(want.due, want.need, *block));
+            want.due = now;
+            self.due.insert((now, want.need, *block));
+        }
         self.release(from);
     }
 

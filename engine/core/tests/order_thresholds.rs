@@ -6,10 +6,7 @@ use std::sync::Arc;
 use probity_core::testing::{
     Chance, Committer, RandomDag, Shape, Verdict, committee, delivery, mutated, reference_answer,
 };
-use probity_core::{Committee, FaultBounds, Mode, Rule, Slot, Thresholds};
-
-/// Seeds tried before a search counts as blind.
-const SEEDS: u64 = 30_000;
+use probity_core::{Committee, FaultBounds, Mode, Slot, Thresholds};
 
 /// A committee of equal weights with this rule.
 #[derive(Clone, Copy)]
@@ -78,17 +75,17 @@ impl Case {
     }
 
     /// The first seed whose DAG makes two observers contradict each other under changed thresholds.
-    fn fork(self, change: fn(&mut Thresholds)) -> Option<u64> {
+    fn fork(self, seeds: u64, change: Change) -> Option<u64> {
         let right = Arc::new(self.committee());
         let wrong = Arc::new(mutated(&right, change));
-        (0..SEEDS).find(|seed| forks(&self.dag(&right, *seed), &wrong, *seed))
+        (0..seeds).find(|seed| forks(&self.dag(&right, *seed), &wrong, *seed))
     }
 
     /// The first seed whose DAG is decided differently from the reference with the right thresholds.
-    fn difference(self, change: fn(&mut Thresholds)) -> Option<u64> {
+    fn difference(self, seeds: u64, change: Change) -> Option<u64> {
         let right = Arc::new(self.committee());
         let wrong = Arc::new(mutated(&right, change));
-        (0..SEEDS).find(|seed| {
+        (0..seeds).find(|seed| {
             let dag = self.dag(&right, *seed);
             let mut committer = Committer::new(Arc::clone(&wrong));
             dag.blocks
@@ -114,36 +111,27 @@ fn forks(dag: &RandomDag, wrong: &Arc<Committee>, seed: u64) -> bool {
     })
 }
 
+/// Prints the first seeds: `PROBITY_SEARCH=20000 cargo test --release … --test order_thresholds -- --nocapture survey`.
 #[test]
 fn survey() {
-    let changes: [(&str, fn(&mut Thresholds), fn(&mut Thresholds)); 6] = [
-        ("F", |t| t.fast_commit -= 1, |t| t.fast_commit += 1),
-        ("S", |t| t.fast_skip -= 1, |t| t.fast_skip += 1),
-        ("V", |t| t.certificate -= 1, |t| t.certificate += 1),
-        (
-            "B_q",
-            |t| t.skip_certificate -= 1,
-            |t| t.skip_certificate += 1,
-        ),
-        ("D", |t| t.slow -= 1, |t| t.slow += 1),
-        ("wk", |t| t.weak -= 1, |t| t.weak += 1),
-    ];
-    for (case, of) in [
-        ("dual6", DUAL_6),
-        ("dual4", DUAL_4),
-        ("dual5", DUAL_5),
-        ("fast6", FAST_6),
-        ("classic4", CLASSIC_4),
-    ] {
-        println!("{case} {:?}", of.committee().thresholds());
-        println!("{case} right: fork {:?}", of.fork(|_| {}));
-        for (name, less, more) in changes {
-            println!(
-                "{case} {name}-1: fork {:?}; {name}+1: fork {:?}, difference {:?}",
-                of.fork(less),
-                of.fork(more),
-                of.difference(more)
-            );
+    let Ok(seeds) = std::env::var("PROBITY_SEARCH") else { return };
+    let seeds: u64 = seeds.parse().expect("a number of seeds");
+    for (case, of) in [("dual6", DUAL_6), ("dual4", DUAL_4), ("dual5", DUAL_5), ("fast6", FAST_6), ("classic4", CLASSIC_4)] {
+        println!("{case} right: fork {:?}", of.fork(seeds, |_| {}));
+        for (name, less, more) in CHANGES {
+            let (fork, lifted) = (of.fork(seeds, less), of.fork(seeds, more));
+            println!("{case} {name}-1: fork {fork:?}; {name}+1: fork {lifted:?}, difference {:?}", of.difference(seeds, more));
         }
     }
 }
+
+type Change = fn(&mut Thresholds);
+
+const CHANGES: [(&str, Change, Change); 6] = [
+    ("F", |t| t.fast_commit -= 1, |t| t.fast_commit += 1),
+    ("S", |t| t.fast_skip -= 1, |t| t.fast_skip += 1),
+    ("V", |t| t.certificate -= 1, |t| t.certificate += 1),
+    ("B_q", |t| t.skip_certificate -= 1, |t| t.skip_certificate += 1),
+    ("D", |t| t.slow -= 1, |t| t.slow += 1),
+    ("wk", |t| t.weak -= 1, |t| t.weak += 1),
+];

@@ -94,3 +94,12 @@ pub enum CommitsEnd {
         why: String,
     },
 }
+
+impl Error {
+    pub(crate) fn recover(error: probity_core::RecoverError<StorageError>) -> Self {
+        match error {
+            probity_core::RecoverError::Store(error) => Self::Storage(error),
+            other => Self::Recover(format!("{other:?}")),
+        }
+    }
+}

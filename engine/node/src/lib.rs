@@ -1,1 +1,78 @@
-//! To be written.
+//! Probity, an embeddable consensus engine: it takes transactions, agrees with the other validators
+//! on one order of them, and hands every application the same sequence. It executes nothing.
+//!
+//! # Hello
+//!
+//! One validator in this process; four need four configurations, a [`QuicTransport`] and an
+//! [`LmdbStorage`] each.
+//!
+//! ```
+#![doc = include_str!("../examples/hello.rs")]
+//! ```
+//!
+//! # What happens to a transaction
+//!
+//! ```text
+//!   submit ─▶ intake ─▶ own block ─▶ durable ─▶ signed ─▶ sent        blocks of peers
+//!             ids,                                 │                     │ verified
+//!             signatures                           └──────▶ core ◀───────┘
+//!                                                            │ ordered, durable
+//!   Submitted::committed ◀───────────────────────────────────┴──▶ commits_after
+//! ```
+//!
+//! 1. [`Node::submit`] answers when the transaction was checked and queued: no promise yet.
+//! 2. [`Submitted::committed`] is the promise: the transaction is in the sequence, and its commit is
+//!    durable on this validator.
+//! 3. [`Node::commits_after`] delivers every commit once, in order. Store the index of the last one
+//!    you applied together with your own state, and pass it back after a restart.
+//!
+//! # When something fails
+//!
+//! - A full node answers [`SubmitError::Busy`] with a hint when to come back.
+//! - A storage error or a panic stops the node before it signs anything more. [`Node::status`] says
+//!   why, streams end, waiting submitters learn it, and your process lives on.
+//! - A slow reader of commits slows nobody; beyond a lag its node proposes no more transactions.
+//!
+//! Waiting works on any executor, and `_blocking` twins need none. The library logs with `tracing`
+//! and installs no subscriber.
+//!
+//! Until transactions are de-duplicated by the order itself (R39), one that was submitted to two
+//! validators may be ordered twice.
+
+#![forbid(unsafe_code)]
+
+mod commits;
+mod config;
+mod core_thread;
+mod error;
+mod health;
+mod init;
+mod intake;
+mod keys;
+mod links;
+mod metrics;
+mod node;
+mod persist;
+mod recent;
+mod records;
+mod retention;
+mod serve;
+mod start;
+mod submit;
+mod transaction;
+mod verify_pool;
+mod wake;
+
+pub use commits::CommitStream;
+pub use config::{CommitteeFile, Config, ConfigError, Tuning, ValidatorInfo};
+pub use error::{CommitsEnd, Error, SubmitError};
+pub use health::StopReason;
+pub use init::*;
+pub use keys::*;
+pub use node::{Node, NodeBuilder, State, Status};
+pub use probity_core::crypto::Keypair;
+pub use probity_core::{Commit, CommitIndex, Profile};
+pub use probity_storage::{LmdbStorage, MemoryStorage};
+pub use probity_transport::{MemoryNetwork, QuicTransport};
+pub use submit::Submitted;
+pub use transaction::*;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::Bytes;
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
+use probity_core::crypto::Digest;
 use probity_core::limits::{REPLAY_BLOCKS_MAX, REPLAY_BYTES_MAX};
 use probity_core::record::{RecordSource as _, RecordTable, read_block, round_key};
 use probity_core::{BlockRef, Message, Round, ValidatorIndex};
@@ -129,13 +129,10 @@ impl Server {
         let epoch = self.links.committee().epoch();
         let me = self.links.me();
         let mut found = Vec::new();
-        let mut visit = |key: &[u8], value: &[u8]| {
-            if !key.starts_with(&epoch.to_be_bytes()) {
-                return false;
-            }
-            // The author stands behind epoch and round.
-            if key.get(12..14) == Some(me.0.to_be_bytes().as_slice()) {
-                found.push(Bytes::copy_from_slice(value));
+        let mut visit = |key: &[u8], _: &[u8]| {
+            let Some(reference) = read_key(key, epoch) else { return false };
+            if reference.author == me {
+                found.push(reference);
             }
             found.len() < REPLAY_BLOCKS_MAX
         };
@@ -143,7 +140,18 @@ impl Server {
         if let Err(why) = self.records.scan(RecordTable::Headers, &from, &mut visit) {
             tracing::warn!(%why, "own blocks cannot be read");
         }
-        let read = |header: Bytes| probity_core::read_stored_header(&header).ok();
-        found.into_iter().filter_map(read).map(|(reference, _)| reference).collect()
+        found
     }
+}
+
+/// Reads a header's key back: epoch, round, author, digest. `None` behind the epoch.
+fn read_key(key: &[u8], epoch: u64) -> Option<BlockRef> {
+    let rest = key.strip_prefix(&epoch.to_be_bytes())?;
+    let (round, rest) = rest.split_first_chunk::<4>()?;
+    let (author, digest) = rest.split_first_chunk::<2>()?;
+    Some(BlockRef {
+        round: Round(u32::from_be_bytes(*round)),
+        author: ValidatorIndex(u16::from_be_bytes(*author)),
+        digest: Digest(digest.try_into().ok()?),
+    })
 }

@@ -46,6 +46,12 @@ impl Replica {
                 return;
             }
         } else if self.is_occupied(block.block()) && !self.charge_extra(block.block()) {
+            let reason = Reason {
+                hint: from,
+                need: Need::Accept,
+            };
+            self.fetch
+                .want(now.plus_us(FETCH_RETRY_MAX_US), reference, reason);
             return;
         }
         self.note_reachable(reference.author);

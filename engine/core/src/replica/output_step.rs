@@ -115,7 +115,8 @@ impl Replica {
 
     /// R22, R5: collects rounds and re-examines what was suspended, in the same step.
     pub(super) fn raise_gc_round(&mut self, now: Time, gc_round: Round) {
-        if gc_round > self.dag.gc_round() {
+        let before = self.dag.gc_round();
+        if gc_round > before {
             let gone = self.dag.collect(gc_round);
             let lost = gone.iter().filter(|entry| !entry.committed);
             self.payload_blocks -= lost
@@ -131,7 +132,7 @@ impl Replica {
             self.fetch
                 .collect(gc_round, |reference| grounding.wants(reference));
             self.forget_own(gc_round);
-            self.forget_slots(gc_round);
+            self.forget_slots(before, gc_round);
         }
         for round in (gc_round.0 + 1..=self.regrounded.0).map(Round) {
             self.raise_frontier(now, round);
@@ -158,13 +159,15 @@ impl Replica {
         }
     }
 
-    fn forget_slots(&mut self, gc_round: Round) {
+    /// Forgets what is counted by slot; the budget for extra blocks is renewed with each gc window (R6).
+    fn forget_slots(&mut self, before: Round, gc_round: Round) {
         let kept = Slot {
             round: gc_round.next(),
             author: crate::id::ValidatorIndex(0),
         };
         self.equivocations = self.equivocations.split_off(&kept);
-        if gc_round.0.is_multiple_of(self.committee.gc_depth()) {
+        let window = |round: Round| round.0 / self.committee.gc_depth();
+        if window(before) != window(gc_round) {
             self.extra_bytes.iter_mut().for_each(|bytes| *bytes = 0);
         }
     }

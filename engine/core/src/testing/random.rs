@@ -158,6 +158,8 @@ impl RandomDag {
             linked: BTreeMap::new(),
             blocks: Vec::new(),
             committee: Arc::clone(&shape.committee),
+            byzantine: shape.byzantine.clone(),
+            mood: Mood::draw(&shape, chance),
         };
         for author in shape.committee.indices() {
             let genesis = genesis_ref(&shape.committee, author).expect("a member");
@@ -165,6 +167,7 @@ impl RandomDag {
         }
         for round in (1..=shape.rounds).map(Round) {
             drawing.rows.push(BTreeMap::new());
+            drawing.mood = Mood::draw(&shape, chance);
             for author in shape.committee.indices() {
                 if shape.last_round[author.position()] < round.0 {
                     continue;
@@ -189,13 +192,36 @@ impl RandomDag {
     }
 }
 
+/// How a round treats the Byzantine authors' blocks: unlikely DAGs are those that agree about them.
+#[derive(Clone, Copy)]
+struct Mood {
+    /// How likely they are linked first.
+    linked_percent: u64,
+    /// How likely their first variant is taken, where there are several.
+    first_percent: u64,
+    /// How likely a parent is linked beyond the quorum.
+    link_percent: u64,
+}
+
 struct Drawing {
     committee: Arc<Committee>,
+    byzantine: BTreeSet<ValidatorIndex>,
+    mood: Mood,
     /// By round and author, the variants of its block.
     rows: Vec<BTreeMap<ValidatorIndex, Vec<BlockRef>>>,
     /// What each block has linked on its own chain, so that no author links a block twice (R10).
     linked: BTreeMap<BlockRef, BTreeSet<BlockRef>>,
     blocks: Vec<Arc<Block>>,
+}
+
+impl Mood {
+    fn draw(shape: &Shape, chance: &mut Chance) -> Self {
+        Self {
+            linked_percent: chance.pick(&[0, 50, 90, 100]),
+            first_percent: chance.pick(&[0, 50, 80, 100]),
+            link_percent: chance.pick(&[0, shape.link_percent]),
+        }
+    }
 }
 
 impl Drawing {
@@ -208,7 +234,7 @@ impl Drawing {
         if !bad && own.round.next() != round {
             return; // R8: a correct author leaves no gap, so one that stopped stays silent.
         }
-        let Some(mut parents) = self.quorum(round, own, shape.link_percent, chance) else {
+        let Some(mut parents) = self.quorum(round, own, chance) else {
             return;
         };
         let already = self.linked.get(&own).cloned().unwrap_or_default();
@@ -247,31 +273,28 @@ impl Drawing {
     }
 
     /// R4.4: the own block, random others up to a quorum in the round below, and some more.
-    fn quorum(
-        &self,
-        round: Round,
-        own: BlockRef,
-        link_percent: u64,
-        chance: &mut Chance,
-    ) -> Option<Vec<BlockRef>> {
+    fn quorum(&self, round: Round, own: BlockRef, chance: &mut Chance) -> Option<Vec<BlockRef>> {
         let below = &self.rows[round.0 as usize - 1];
         let quorum = self.committee.thresholds().quorum;
         let mut parents = vec![own];
         let own_weight = self.committee.weight(own.author);
-        let mut weight = if own.round.next() == round {
-            own_weight
-        } else {
-            0
-        };
-        let mut others: Vec<&Vec<BlockRef>> = below
-            .iter()
-            .filter(|(a, _)| **a != own.author)
-            .map(|(_, v)| v)
+        let mut weight = if own.round.next() == round { own_weight } else { 0 };
+        let others = below.iter().filter(|(author, _)| **author != own.author);
+        let mut others: Vec<(u64, BlockRef)> = others
+            .map(|(author, variants)| {
+                let bad = self.byzantine.contains(author);
+                let likely = if bad { self.mood.linked_percent } else { 50 };
+                let rank = if chance.percent(likely) { 0 } else { 1 << 32 };
+                let rank = rank + chance.below(1 << 32);
+                let first = chance.percent(self.mood.first_percent);
+                let last = variants.len() - 1;
+                let chosen = if first { variants[0] } else { chance.pick(&variants[last.min(1)..]) };
+                (rank, chosen)
+            })
             .collect();
-        while !others.is_empty() {
-            let at = usize::try_from(chance.below(others.len() as u64)).expect("small");
-            let parent = chance.pick(others.swap_remove(at));
-            if weight < quorum || chance.percent(link_percent) {
+        others.sort_unstable();
+        for (_, parent) in others {
+            if weight < quorum || chance.percent(self.mood.link_percent) {
                 weight += self.committee.weight(parent.author);
                 parents.push(parent);
             }

@@ -1,0 +1,305 @@
+//! The thread that decides: it owns the replica, and carries out what the replica asks for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, SendTimeoutError, Sender};
+use crossbeam::select;
+use parking_lot::Mutex;
+use probity_core::crypto::Keypair;
+use probity_core::{
+    BlockRef, Commit, Delivery, Link, Message, Outcome, Output, Path, Payload, PayloadRoom,
+    Pending, PersistTicket, ProposalContent, Replica, ReplicaStatus, Round, SignedVotes, Time,
+    ValidatorIndex,
+};
+use probity_transport::Lane;
+
+use crate::commits::CommitLog;
+use crate::health::{Health, NAP};
+use crate::intake::{Chunk, Intake};
+use crate::links::Links;
+use crate::metrics::{Metrics, level};
+use crate::persist::{Durable, Job};
+use crate::serve::{Request, ServeQueue};
+use crate::submit::wall_clock_ms;
+
+/// Inputs taken before the outputs are looked at.
+const INPUTS_PER_STEP: usize = 64;
+/// How often the status snapshot is renewed at most.
+const STATUS_EVERY: Duration = Duration::from_millis(5);
+
+/// What arrives for the replica.
+pub(crate) enum Input {
+    /// A verified block.
+    Block(Delivery),
+    /// Votes of a refused block.
+    Votes(Box<SignedVotes>),
+    /// A link came up or went down.
+    Link(ValidatorIndex, Link),
+    /// A peer asks for blocks.
+    Fetch(ValidatorIndex, Vec<BlockRef>),
+    /// A peer lacks blocks.
+    NotHeld(ValidatorIndex, Vec<BlockRef>),
+    /// A peer asks for own blocks after a round.
+    Replay(ValidatorIndex, Round),
+}
+
+/// The clock that the replica sees: microseconds since the node started.
+#[derive(Clone, Copy)]
+pub(crate) struct Clock(Instant);
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(crate) fn now(self) -> Time {
+        Time(u64::try_from(self.0.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+}
+
+/// What the core hears.
+pub(crate) struct Ears {
+    pub(crate) inputs: Receiver<Input>,
+    pub(crate) bell: Receiver<()>,
+    pub(crate) durable: Durable,
+}
+
+/// What the core speaks to.
+pub(crate) struct Hands {
+    pub(crate) signing: Keypair,
+    pub(crate) persist: Sender<Job>,
+    pub(crate) links: Arc<Links>,
+    pub(crate) serve: ServeQueue,
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) log: Arc<CommitLog>,
+    pub(crate) lag_max: u64,
+    pub(crate) status: Arc<Mutex<ReplicaStatus>>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// The core thread.
+pub(crate) struct Core {
+    replica: Replica,
+    clock: Clock,
+    ears: Ears,
+    hands: Hands,
+    durable: PersistTicket,
+    pending: Pending,
+    // Chunks in own blocks that are not decided yet.
+    proposed: BTreeMap<Round, Vec<Arc<Chunk>>>,
+    status_at: Instant,
+}
+
+impl Core {
+    pub(crate) fn new(replica: Replica, clock: Clock, ears: Ears, hands: Hands) -> Self {
+        Self {
+            replica,
+            clock,
+            ears,
+            hands,
+            durable: PersistTicket::default(),
+            pending: Pending::None,
+            proposed: BTreeMap::new(),
+            status_at: Instant::now(),
+        }
+    }
+
+    /// Runs until the node stops.
+    pub(crate) fn run(mut self) {
+        self.carry_out();
+        while !self.hands.health.is_stopping() {
+            let first = self.wait();
+            let started = Instant::now();
+            self.take_inputs(first);
+            self.carry_out();
+            self.show_status(started);
+        }
+        *self.hands.status.lock() = self.replica.status();
+        let open = std::mem::take(&mut self.proposed);
+        open.into_values().for_each(|chunks| self.hands.intake.put_back(chunks));
+        self.hands.intake.abandon();
+    }
+
+    /// Sleeps until something arrives or is due.
+    fn wait(&self) -> Option<Input> {
+        let now = self.clock.now();
+        let due = self.replica.next_deadline().map(|at| Duration::from_micros(at.since_us(now)));
+        select! {
+            recv(self.ears.inputs) -> input => input.ok(),
+            recv(self.ears.bell) -> _ => None,
+            default(due.map_or(NAP, |due| due.min(NAP))) => None,
+        }
+    }
+
+    fn take_inputs(&mut self, first: Option<Input>) {
+        let now = self.clock.now();
+        self.look_at_durable(now);
+        let more = self.ears.inputs.clone();
+        let inputs = first.into_iter().chain(more.try_iter()).take(INPUTS_PER_STEP);
+        for input in inputs {
+            self.hands.metrics.core_inputs.inc();
+            self.handle(now, input);
+        }
+        self.look_at_pending(now);
+        if self.replica.next_deadline().is_some_and(|at| at <= now) {
+            self.replica.handle_tick(now);
+        }
+    }
+
+    fn handle(&mut self, now: Time, input: Input) {
+        match input {
+            Input::Block(delivery) => self.replica.handle_block(now, delivery),
+            Input::Votes(votes) => self.replica.handle_votes(&votes),
+            Input::Link(peer, link) => self.replica.handle_link(now, peer, link),
+            Input::Fetch(from, refs) => self.replica.handle_fetch(from, refs),
+            Input::NotHeld(from, refs) => self.replica.handle_not_held(now, from, &refs),
+            Input::Replay(from, after) => self.replica.handle_replay(from, after),
+        }
+    }
+
+    fn look_at_durable(&mut self, now: Time) {
+        let durable = self.ears.durable.get();
+        if durable > self.durable {
+            self.durable = durable;
+            self.replica.handle_persisted(now, durable);
+        }
+    }
+
+    fn look_at_pending(&mut self, now: Time) {
+        let has = self.hands.intake.has_pending() && self.may_propose_payload();
+        let pending = if has { Pending::Some } else { Pending::None };
+        if pending != self.pending {
+            self.pending = pending;
+            self.replica.handle_pending(now, pending);
+        }
+    }
+
+    fn may_propose_payload(&self) -> bool {
+        self.hands.log.lag() <= self.hands.lag_max
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(output) = self.replica.poll_output() {
+            match output {
+                Output::ProposalWanted { round, room } => self.propose(round, room),
+                Output::Persist { ticket, records } => self.persist(Job { ticket, records }),
+                Output::Sign { header_digest, preimage, .. } => {
+                    // After a fault no signature leaves this validator.
+                    if self.hands.health.is_stopping() {
+                        return;
+                    }
+                    let signature = self.hands.signing.sign(&preimage);
+                    self.replica.handle_signature(self.clock.now(), header_digest, signature);
+                }
+                Output::Commit(commit) => self.commit(commit),
+                Output::Outcome { round, outcome } => self.settle(round, outcome),
+                Output::Evidence(proof) => {
+                    tracing::warn!(author = %proof.author, round = %proof.round,
+                        "a validator signed two headers of one slot");
+                    self.hands.metrics.evidence.inc();
+                }
+                Output::Certified(certificate) => {
+                    tracing::trace!(index = %certificate.index, "certified");
+                    self.hands.metrics.certificates.inc();
+                }
+                other => self.send(other),
+            }
+        }
+    }
+
+    fn send(&self, output: Output) {
+        let links = &self.hands.links;
+        match output {
+            Output::Broadcast(block) => {
+                links.broadcast(Lane::Blocks, &Message::encode_block(&block));
+                self.hands.metrics.proposed.inc();
+            }
+            Output::Send { to, message } => links.send(to, Lane::Control, message.encode()),
+            Output::SendBlock { to, block } => {
+                let (header, payload) = (block.signed_header(), block.payload().bytes());
+                links.send(to, Lane::CatchUp, Message::encode_fetched(header, payload));
+            }
+            Output::Serve { to, refs } => self.hands.serve.push(to, Request::Blocks(refs)),
+            Output::ServeReplay { to, after } => {
+                self.hands.serve.push(to, Request::Replay(after));
+            }
+            Output::ProposalWanted { .. }
+            | Output::Persist { .. }
+            | Output::Sign { .. }
+            | Output::Commit(_)
+            | Output::Outcome { .. }
+            | Output::Evidence(_)
+            | Output::Certified(_) => unreachable!("carried out by the caller"),
+        }
+    }
+
+    fn propose(&mut self, round: Round, room: PayloadRoom) {
+        let open = room == PayloadRoom::Open && self.may_propose_payload();
+        let chunks = if open { self.hands.intake.take() } else { Vec::new() };
+        let transactions: Vec<_> =
+            chunks.iter().flat_map(|chunk| chunk.transactions().iter()).collect();
+        let payload = Payload::from_transactions(&transactions);
+        drop(transactions);
+        if !chunks.is_empty() {
+            self.proposed.insert(round, chunks);
+        }
+        let now = self.clock.now();
+        let content = ProposalContent { timestamp_ms: wall_clock_ms(), payload };
+        self.replica.handle_proposal(now, round, content);
+        self.look_at_pending(now);
+    }
+
+    /// Waits for the disk when it is far behind: then nothing else would help.
+    fn persist(&self, mut job: Job) {
+        while let Err(error) = self.hands.persist.send_timeout(job, NAP) {
+            match error {
+                SendTimeoutError::Timeout(back) if !self.hands.health.is_stopping() => job = back,
+                SendTimeoutError::Timeout(_) | SendTimeoutError::Disconnected(_) => return,
+            }
+        }
+    }
+
+    fn commit(&self, commit: Arc<Commit>) {
+        let metrics = &self.hands.metrics;
+        metrics.commits.inc();
+        metrics.committed_blocks.inc_by(commit.blocks.len() as u64);
+        let valid = commit.blocks.iter().filter(|block| !block.void);
+        let count = valid.map(|block| u64::from(block.block.payload().count())).sum();
+        metrics.committed_transactions.inc_by(count);
+        let path = match commit.path {
+            Path::Fast => "fast",
+            Path::Slow => "slow",
+            Path::Indirect => "indirect",
+        };
+        Metrics::count(&metrics.decisions, "path", path, 1);
+        let skipped = commit.record.skipped.len() as u64;
+        Metrics::count(&metrics.decisions, "path", "skipped", skipped);
+        self.hands.log.push(commit);
+    }
+
+    fn settle(&mut self, round: Round, outcome: Outcome) {
+        let Some(chunks) = self.proposed.remove(&round) else { return };
+        if let Outcome::Sequenced { index } = outcome {
+            chunks.iter().for_each(|chunk| chunk.resolve(index));
+        } else {
+            tracing::info!(%round, ?outcome, "an own block was not ordered; its payload is submitted again");
+            self.hands.intake.put_back(chunks);
+            self.look_at_pending(self.clock.now());
+        }
+    }
+
+    fn show_status(&mut self, started: Instant) {
+        let now = Instant::now();
+        let busy = now.duration_since(started);
+        self.hands.metrics.core_step.observe(busy.as_secs_f64());
+        self.hands.metrics.core_busy_us.inc_by(u64::try_from(busy.as_micros()).unwrap_or(u64::MAX));
+        if now.duration_since(self.status_at) >= STATUS_EVERY {
+            self.status_at = now;
+            self.hands.metrics.core_queue.set(level(self.ears.inputs.len()));
+            *self.hands.status.lock() = self.replica.status();
+        }
+    }
+}

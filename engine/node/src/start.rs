@@ -1,0 +1,177 @@
+//! Wires a node's threads together, and ends them in order.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam::channel::bounded;
+use parking_lot::Mutex;
+use probity_core::{Recovered, Replica, ReplicaConfig};
+use probity_transport::{InboxLimits, inbox};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::commits::CommitLog;
+use crate::core_thread::{Clock, Core, Ears, Hands};
+use crate::error::Error;
+use crate::health::{Health, panicked, spawn};
+use crate::intake::{self, Intake, IntakeLimits};
+use crate::links::Links;
+use crate::metrics::Metrics;
+use crate::node::{NodeBuilder, Shared};
+use crate::persist::{Durable, Persister};
+use crate::records::Records;
+use crate::retention::Retention;
+use crate::serve::serve_queue;
+use crate::verify_pool::{self, Verifier};
+use crate::wake::Bell;
+
+/// Inputs that wait for the core.
+const CORE_QUEUE: usize = 4096;
+/// Requests that wait for the disk.
+const PERSIST_QUEUE: usize = 1024;
+
+pub(crate) fn start(builder: NodeBuilder) -> Result<Shared, Error> {
+    let NodeBuilder { config, storage, transport, check } = builder;
+    config.tuning.check()?;
+    let storage = storage.ok_or(Error::Missing("storage"))?;
+    let transport = transport.ok_or(Error::Missing("transport"))?;
+    let check = check.unwrap_or_else(|| config.check());
+    let committee = Arc::clone(&config.committee);
+    let records = Records(Arc::clone(&storage));
+    let recovered = Recovered::load(&records, &committee, config.me).map_err(Error::recover)?;
+    let retention = Retention::load(&*storage, &committee, config.retain_bytes)?;
+
+    let health = Arc::new(Health::default());
+    let metrics = Arc::new(Metrics::new());
+    let links =
+        Arc::new(Links::new(transport, committee, config.me, &config.validators));
+    let log = CommitLog::new(Arc::clone(&storage), Arc::clone(&health), recovered.last_commit());
+    let log = Arc::new(log);
+    log.set_first(retention.first());
+    let (bell, bell_rings) = Bell::new();
+    let limits = IntakeLimits {
+        transactions: config.tuning.intake_transactions,
+        bytes: config.tuning.intake_bytes,
+    };
+    let intake =
+        Intake::new(limits, Arc::clone(&check), (&health, &metrics), bell.clone());
+    let intake = Arc::new(intake);
+
+    let clock = Clock::start();
+    let replica = Replica::new(replica_config(&config), recovered, clock.now());
+    let status = Arc::new(Mutex::new(replica.status()));
+    let pool = Arc::new(verify_threads(config.tuning.verify_threads, &health)?);
+    let (core_sender, inputs) = bounded(CORE_QUEUE);
+    let (persist_sender, jobs) = bounded(PERSIST_QUEUE);
+    let (serve, server) = serve_queue(records, Arc::clone(&links), (&health, &metrics));
+    let (inbox, receiver) = inbox(InboxLimits::default());
+    let durable = Durable::default();
+
+    let persister = Persister {
+        storage: Arc::clone(&storage),
+        jobs,
+        durable: durable.clone(),
+        core: bell,
+        retention,
+        log: Arc::clone(&log),
+        health: Arc::clone(&health),
+        metrics: Arc::clone(&metrics),
+    };
+    let verifier = Verifier {
+        links: Arc::clone(&links),
+        check,
+        health: Arc::clone(&health),
+        metrics: Arc::clone(&metrics),
+        core: core_sender,
+        pool: Arc::clone(&pool),
+    };
+    let hands = Hands {
+        signing: config.signing,
+        persist: persist_sender,
+        links: Arc::clone(&links),
+        serve,
+        intake: Arc::clone(&intake),
+        log: Arc::clone(&log),
+        lag_max: config.tuning.application_lag_commits,
+        status: Arc::clone(&status),
+        health: Arc::clone(&health),
+        metrics: Arc::clone(&metrics),
+    };
+    let core = Core::new(replica, clock, Ears { inputs, bell: bell_rings, durable }, hands);
+    let shared =
+        Shared { intake: Arc::clone(&intake), log, links, storage, replica: status, health, metrics };
+    let threads = Threads {
+        intake: Box::new(move || intake::run(&intake, &pool)),
+        core: Box::new(move || core.run()),
+        verify: Box::new(move || verify_pool::run(verifier, &receiver)),
+        serve: Box::new(move || server.run()),
+        persist: Box::new(move || persister.run()),
+    };
+    if let Err(error) = threads.start(&shared) {
+        shared.health.stop(crate::health::StopReason::Requested);
+        shared.health.finish();
+        return Err(error);
+    }
+    shared.links.transport().set_peers(&shared.links.others());
+    shared.links.transport().start(inbox);
+    Ok(shared)
+}
+
+fn replica_config(config: &crate::config::Config) -> ReplicaConfig {
+    let us = |delay: std::time::Duration| u64::try_from(delay.as_micros()).unwrap_or(u64::MAX);
+    ReplicaConfig {
+        committee: Arc::clone(&config.committee),
+        me: config.me,
+        min_round_delay_us: us(config.tuning.min_round_delay),
+        idle_round_delay_us: us(config.tuning.idle_round_delay),
+    }
+}
+
+fn verify_threads(count: usize, health: &Arc<Health>) -> Result<ThreadPool, Error> {
+    let health = Arc::clone(health);
+    let pool = ThreadPoolBuilder::new()
+        .num_threads(count)
+        .thread_name(|index| format!("probity-verify-{index}"))
+        .panic_handler(move |panic| health.stop(panicked("verify", panic.as_ref())))
+        .build()?;
+    Ok(pool)
+}
+
+type Body = Box<dyn FnOnce() + Send>;
+
+/// What each thread does.
+struct Threads {
+    intake: Body,
+    core: Body,
+    verify: Body,
+    serve: Body,
+    persist: Body,
+}
+
+impl Threads {
+    /// Starts them all, and one more that waits for their end and then stops the transport.
+    fn start(self, shared: &Shared) -> Result<(), Error> {
+        let health = &shared.health;
+        // The order in which they are waited for: each is fed by those before it.
+        let handles = [
+            spawn("intake", health, self.intake)?,
+            spawn("core", health, self.core)?,
+            spawn("dispatch", health, self.verify)?,
+            spawn("serve", health, self.serve)?,
+            spawn("persist", health, self.persist)?,
+        ];
+        let (links, log, intake) =
+            (Arc::clone(&shared.links), Arc::clone(&shared.log), Arc::clone(&shared.intake));
+        let ended = Arc::clone(health);
+        spawn("keeper", health, move || {
+            for handle in handles {
+                // A panic was caught inside the thread.
+                let _: Result<(), _> = JoinHandle::join(handle);
+            }
+            intake.abandon();
+            links.transport().stop();
+            ended.finish();
+            log.close();
+        })?;
+        Ok(())
+    }
+}
