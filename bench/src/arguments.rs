@@ -13,7 +13,11 @@ use crate::marker::MARKER_BYTES;
 /// Measures clusters of real validators. Without a command it is `local`, and without `--rate` it
 /// saturates.
 #[derive(Parser, Debug)]
-#[command(name = "probity-bench", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "probity-bench",
+    version,
+    args_conflicts_with_subcommands = true
+)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -153,7 +157,8 @@ fn transaction_bytes(text: &str) -> Result<usize, String> {
 }
 
 fn profile(text: &str) -> Result<Profile, String> {
-    text.parse().map_err(|error: probity_core::UnknownProfile| error.to_string())
+    text.parse()
+        .map_err(|error: probity_core::UnknownProfile| error.to_string())
 }
 
 /// Parses a number and checks its range.
@@ -216,17 +221,28 @@ mod tests {
 
     #[test]
     fn nothing_is_local_with_its_defaults() {
-        let Ok(Command::Local(local)) = parse("") else { panic!("not local") };
+        let Ok(Command::Local(local)) = parse("") else {
+            panic!("not local")
+        };
         assert_eq!(local.cluster.validators, 4);
-        assert_eq!((local.duration, local.retain), (Duration::from_secs(20), 2 << 30));
+        assert_eq!(
+            (local.duration, local.retain),
+            (Duration::from_secs(20), 2 << 30)
+        );
         assert_eq!((local.rate, local.size), (None, 512));
-        assert!(matches!(parse("--rate 100 --transactions opaque"), Ok(Command::Local(_))));
+        assert!(matches!(
+            parse("--rate 100 --transactions opaque"),
+            Ok(Command::Local(_))
+        ));
     }
 
     #[test]
     fn a_rate_and_saturation_exclude_each_other_with_exit_code_2() {
         let error = parse("local --rate 100 --saturate").unwrap_err();
-        assert_eq!((error.kind(), error.exit_code()), (ErrorKind::ArgumentConflict, 2));
+        assert_eq!(
+            (error.kind(), error.exit_code()),
+            (ErrorKind::ArgumentConflict, 2)
+        );
     }
 
     #[test]

@@ -26,9 +26,17 @@ pub(crate) enum Strangers {
 /// Compares all validators, by index, with each other and with the ledger.
 pub(crate) fn check(delivered: &[Delivered], ledger: &Ledger, strangers: Strangers) -> Verdict {
     let mut problems = Vec::new();
-    let compared = delivered.iter().map(|seen| seen.digests.len()).min().unwrap_or(0);
+    let compared = delivered
+        .iter()
+        .map(|seen| seen.digests.len())
+        .min()
+        .unwrap_or(0);
     for (validator, seen) in delivered.iter().enumerate() {
-        problems.extend(seen.fault.as_ref().map(|why| format!("validator {validator}: {why}")));
+        problems.extend(
+            seen.fault
+                .as_ref()
+                .map(|why| format!("validator {validator}: {why}")),
+        );
         problems.extend(difference(delivered, validator, compared));
     }
     let sequences_identical = problems.is_empty();
@@ -42,7 +50,11 @@ pub(crate) fn check(delivered: &[Delivered], ledger: &Ledger, strangers: Strange
         }
     }
     let after = delivered.first().map_or(0, |seen| seen.after.0);
-    Verdict { sequences_identical, compared_to: after + compared as u64, problems }
+    Verdict {
+        sequences_identical,
+        compared_to: after + compared as u64,
+        problems,
+    }
 }
 
 /// Where the sequence of `validator` first differs from that of validator 0.
@@ -62,7 +74,10 @@ fn difference(delivered: &[Delivered], validator: usize, compared: usize) -> Opt
 fn miscounted(validator: usize, seen: &Delivered, ledger: &Ledger) -> Vec<String> {
     let of = |wanted: fn(bool, bool) -> bool| {
         let is = |sequence: &usize| {
-            wanted(ledger.accepted(*sequence), seen.transactions.contains(*sequence))
+            wanted(
+                ledger.accepted(*sequence),
+                seen.transactions.contains(*sequence),
+            )
         };
         let mut found = (0..ledger.len()).filter(is);
         found.next().map(|first| (found.count() + 1, first))
@@ -107,7 +122,10 @@ mod tests {
         }
         Delivered {
             after: CommitIndex(10),
-            digests: digests.iter().map(|text| blake3::hash(text.as_bytes())).collect(),
+            digests: digests
+                .iter()
+                .map(|text| blake3::hash(text.as_bytes()))
+                .collect(),
             transactions: set,
             doubled: 0,
             doubled_example: None,
@@ -121,7 +139,13 @@ mod tests {
     fn ledger() -> Ledger {
         let ledger = Ledger::new(4);
         for sequence in 0..4 {
-            ledger.hand_over(sequence, Row { taker: 0, due: Duration::ZERO });
+            ledger.hand_over(
+                sequence,
+                Row {
+                    taker: 0,
+                    due: Duration::ZERO,
+                },
+            );
         }
         (0..3).for_each(|sequence| ledger.accept(sequence));
         ledger
@@ -129,19 +153,33 @@ mod tests {
 
     #[test]
     fn equal_sequences_of_different_length_are_fine() {
-        let all = [delivered(&["a", "b", "c"], &[0, 1, 2]), delivered(&["a", "b"], &[0, 1, 2])];
+        let all = [
+            delivered(&["a", "b", "c"], &[0, 1, 2]),
+            delivered(&["a", "b"], &[0, 1, 2]),
+        ];
         let verdict = check(&all, &ledger(), Strangers::Impossible);
-        let expected = Verdict { sequences_identical: true, compared_to: 12, problems: vec![] };
+        let expected = Verdict {
+            sequences_identical: true,
+            compared_to: 12,
+            problems: vec![],
+        };
         assert_eq!(verdict, expected);
     }
 
     #[test]
     fn a_difference_is_named_by_its_first_commit() {
-        let all = [delivered(&["a", "b", "c"], &[0, 1, 2]), delivered(&["a", "x", "y"], &[0, 1, 2])];
+        let all = [
+            delivered(&["a", "b", "c"], &[0, 1, 2]),
+            delivered(&["a", "x", "y"], &[0, 1, 2]),
+        ];
         let verdict = check(&all, &ledger(), Strangers::Impossible);
         assert!(!verdict.sequences_identical);
         assert_eq!(verdict.problems.len(), 1);
-        assert!(verdict.problems[0].contains("from commit 12 on"), "{:?}", verdict.problems);
+        assert!(
+            verdict.problems[0].contains("from commit 12 on"),
+            "{:?}",
+            verdict.problems
+        );
     }
 
     #[test]

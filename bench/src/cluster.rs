@@ -14,9 +14,7 @@ use probity_transport::{MemoryNetwork, NetworkKey, PeerId, QuicOptions, QuicTran
 use tempfile::TempDir;
 
 use crate::Failure;
-use crate::arguments::{
-    ClusterOptions, LocalOptions, StorageKind, TransactionKind, TransportKind,
-};
+use crate::arguments::{ClusterOptions, LocalOptions, StorageKind, TransactionKind, TransportKind};
 use crate::check::Strangers;
 
 /// Room that a storage gets on top of twice the history it keeps.
@@ -90,19 +88,32 @@ impl Plan {
     /// Makes or reads the configuration of every validator.
     pub(crate) fn new(options: &LocalOptions) -> Result<Self, Failure> {
         let (mut configs, home) = match &options.data {
-            Some(dir) => (from_directory(dir, &options.cluster)?, Home::Kept(dir.clone())),
+            Some(dir) => (
+                from_directory(dir, &options.cluster)?,
+                Home::Kept(dir.clone()),
+            ),
             None => in_process(options)?,
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         for config in &mut configs {
             config.retain_bytes = options.retain;
-            let wanted = options.retain.saturating_mul(2).saturating_add(STORAGE_ROOM_BYTES);
+            let wanted = options
+                .retain
+                .saturating_mul(2)
+                .saturating_add(STORAGE_ROOM_BYTES);
             config.storage_limit_bytes = config.storage_limit_bytes.max(wanted);
             // The validators share the processors, and each brings other threads along.
             config.tuning.verify_threads = (cores / options.cluster.validators).max(1);
         }
-        let LocalOptions { storage, transport, .. } = *options;
-        Ok(Self { configs, storage, transport, home })
+        let LocalOptions {
+            storage, transport, ..
+        } = *options;
+        Ok(Self {
+            configs,
+            storage,
+            transport,
+            home,
+        })
     }
 
     /// Chain id of the first epoch, for which transactions are signed.
@@ -125,7 +136,12 @@ impl Plan {
 
     /// Starts every validator.
     pub(crate) fn start(self) -> Result<Cluster, Failure> {
-        let Self { configs, storage, transport, home } = self;
+        let Self {
+            configs,
+            storage,
+            transport,
+            home,
+        } = self;
         let storages: Result<Vec<_>, Failure> =
             configs.iter().map(|config| open(storage, config)).collect();
         let storages = storages?;
@@ -135,7 +151,12 @@ impl Plan {
         };
         let last = nodes.iter().map(last_commit).min();
         let after = last.unwrap_or(CommitIndex::GENESIS);
-        Ok(Cluster { nodes, storages, after, _home: home })
+        Ok(Cluster {
+            nodes,
+            storages,
+            after,
+            _home: home,
+        })
     }
 }
 
@@ -160,21 +181,35 @@ fn from_directory(dir: &Path, options: &ClusterOptions) -> Result<Vec<Config>, F
         init(dir, options)?;
     } else if !committee.exists() {
         let dir = dir.display();
-        return Err(Failure::Fault(format!("{dir} is not empty and holds no committee.toml")));
+        return Err(Failure::Fault(format!(
+            "{dir} is not empty and holds no committee.toml"
+        )));
     }
     let found = probity::CommitteeFile::load(&committee).map_err(Failure::fault)?;
     let kind = |check: Check| check.name();
-    let (asked_kind, found_kind) = (kind(check_of(options.transactions)), kind(found.transactions));
+    let (asked_kind, found_kind) = (
+        kind(check_of(options.transactions)),
+        kind(found.transactions),
+    );
     let asked = (options.validators, options.profile, asked_kind);
     let there = (found.validators.len(), found.profile, found_kind);
     if asked != there {
         return Err(Failure::Fault(format!(
             "{} is for {} validators, {}, {}; asked for were {}, {}, {}",
-            committee.display(), there.0, there.1, there.2, asked.0, asked.1, asked.2,
+            committee.display(),
+            there.0,
+            there.1,
+            there.2,
+            asked.0,
+            asked.1,
+            asked.2,
         )));
     }
     let load = |index| Config::load(dir.join(format!("node-{index}.toml")));
-    (0..there.0).map(load).collect::<Result<_, _>>().map_err(Failure::fault)
+    (0..there.0)
+        .map(load)
+        .collect::<Result<_, _>>()
+        .map_err(Failure::fault)
 }
 
 /// Validators with new keys, at ports that the system chooses when they start.
@@ -183,19 +218,24 @@ fn in_process(options: &LocalOptions) -> Result<(Vec<Config>, Home), Failure> {
         StorageKind::Memory => Home::Memory,
         StorageKind::Lmdb => {
             let dir = tempfile::Builder::new().prefix("probity-bench-").tempdir();
-            let dir = dir.map_err(|why| Failure::Fault(format!("no temporary directory: {why}")))?;
+            let dir =
+                dir.map_err(|why| Failure::Fault(format!("no temporary directory: {why}")))?;
             Home::Temporary(dir)
         }
     };
-    let seeds: Result<Vec<_>, _> =
-        (0..options.cluster.validators).map(|_| probity::generate_seed()).collect();
+    let seeds: Result<Vec<_>, _> = (0..options.cluster.validators)
+        .map(|_| probity::generate_seed())
+        .collect();
     let seeds = seeds.map_err(Failure::fault)?;
     let signing = seeds.iter().map(|seed| Keypair::from_seed(seed)).collect();
     let check = check_of(options.cluster.transactions);
     let mut configs =
         Config::in_process(signing, options.cluster.profile, check).map_err(Failure::fault)?;
     for (index, config) in configs.iter_mut().enumerate() {
-        config.data = home.path().unwrap_or(Path::new("")).join(format!("node-{index}"));
+        config.data = home
+            .path()
+            .unwrap_or(Path::new(""))
+            .join(format!("node-{index}"));
     }
     Ok((configs, home))
 }
@@ -207,7 +247,10 @@ fn open(kind: StorageKind, config: &Config) -> Result<Arc<dyn Storage>, Failure>
             let parent = config.data.parent().unwrap_or(Path::new("."));
             fs::create_dir_all(parent).map_err(Failure::fault)?;
             let limit_bytes = config.storage_limit_bytes;
-            let options = LmdbOptions { limit_bytes, ..LmdbOptions::default() };
+            let options = LmdbOptions {
+                limit_bytes,
+                ..LmdbOptions::default()
+            };
             let storage = LmdbStorage::open_with(&config.data, &options).map_err(Failure::fault)?;
             Ok(Arc::new(storage))
         }
@@ -232,10 +275,17 @@ fn start_over_quic(
         }
     }
     let start = |((config, transport), storage): ((Config, QuicTransport), &Arc<dyn Storage>)| {
-        let node = Node::builder(config).storage(Arc::clone(storage)).transport(transport);
+        let node = Node::builder(config)
+            .storage(Arc::clone(storage))
+            .transport(transport);
         node.start().map_err(Failure::fault)
     };
-    configs.into_iter().zip(transports).zip(storages).map(start).collect()
+    configs
+        .into_iter()
+        .zip(transports)
+        .zip(storages)
+        .map(start)
+        .collect()
 }
 
 fn start_in_memory(
@@ -246,7 +296,9 @@ fn start_in_memory(
     let start = |(config, storage): (Config, &Arc<dyn Storage>)| {
         let id = PeerId::new(config.validators[config.me.position()].network_key);
         let transport = network.transport(id);
-        let node = Node::builder(config).storage(Arc::clone(storage)).transport(transport);
+        let node = Node::builder(config)
+            .storage(Arc::clone(storage))
+            .transport(transport);
         node.start().map_err(Failure::fault)
     };
     configs.into_iter().zip(storages).map(start).collect()

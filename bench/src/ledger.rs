@@ -39,7 +39,11 @@ impl Ledger {
         for row in &state {
             row.store(0, Ordering::Relaxed);
         }
-        Self { started: Instant::now(), due_us, state }
+        Self {
+            started: Instant::now(),
+            due_us,
+            state,
+        }
     }
 
     /// How many rows there are.
@@ -71,7 +75,10 @@ impl Ledger {
         let state = self.state.get(sequence)?.load(Ordering::Acquire);
         let taker = usize::from(state & !ACCEPTED).checked_sub(1)?;
         let due_us = self.due_us[sequence].load(Ordering::Relaxed);
-        Some(Row { taker, due: Duration::from_micros(due_us.into()) })
+        Some(Row {
+            taker,
+            due: Duration::from_micros(due_us.into()),
+        })
     }
 
     /// Whether `submit` has said yes.
@@ -116,7 +123,10 @@ mod tests {
     fn a_row_is_read_as_it_was_written() {
         let ledger = Ledger::new(3);
         assert_eq!(ledger.row(1), None);
-        let row = Row { taker: 63, due: Duration::from_micros(1_234) };
+        let row = Row {
+            taker: 63,
+            due: Duration::from_micros(1_234),
+        };
         ledger.hand_over(1, row);
         assert_eq!((ledger.row(1), ledger.accepted(1)), (Some(row), false));
         ledger.accept(1);

@@ -70,7 +70,12 @@ impl Client<'_> {
     /// # Errors
     /// What the validator answered, if it was anything but yes or `Busy`.
     pub(crate) fn saturate(&self) -> Result<(), String> {
-        let Load { pool, next_chunk, ran_dry, .. } = self.load;
+        let Load {
+            pool,
+            next_chunk,
+            ran_dry,
+            ..
+        } = self.load;
         while !self.ended() {
             let first = next_chunk.fetch_add(1, Ordering::Relaxed) * CHUNK_TRANSACTIONS;
             let end = (first + CHUNK_TRANSACTIONS).min(pool.transactions());
@@ -80,7 +85,11 @@ impl Client<'_> {
             }
             let bytes = |sequence| pool.transaction(sequence);
             let mut held: VecDeque<Held> = (first..end)
-                .map(|sequence| Held { sequence, due: None, bytes: bytes(sequence) })
+                .map(|sequence| Held {
+                    sequence,
+                    due: None,
+                    bytes: bytes(sequence),
+                })
                 .collect();
             while !held.is_empty() && !self.ended() {
                 let pause = self.submit(&mut held)?;
@@ -96,18 +105,33 @@ impl Client<'_> {
     /// # Errors
     /// As for [`saturate`](Self::saturate).
     pub(crate) fn pace(&self, rate: u64) -> Result<(), String> {
-        let Load { pool, ledger, starts, clients, .. } = self.load;
-        let due = |sequence: usize| *starts + Duration::from_secs_f64(sequence as f64 / rate as f64);
+        let Load {
+            pool,
+            ledger,
+            starts,
+            clients,
+            ..
+        } = self.load;
+        let due =
+            |sequence: usize| *starts + Duration::from_secs_f64(sequence as f64 / rate as f64);
         let mut sequence = self.number;
         let mut held = VecDeque::new();
         while !self.ended() {
             let now = ledger.elapsed();
             while sequence < pool.transactions() && due(sequence) <= now {
                 let bytes = pool.transaction(sequence);
-                held.push_back(Held { sequence, due: Some(due(sequence)), bytes });
+                held.push_back(Held {
+                    sequence,
+                    due: Some(due(sequence)),
+                    bytes,
+                });
                 sequence += clients;
             }
-            let pause = if held.is_empty() { None } else { self.submit(&mut held)? };
+            let pause = if held.is_empty() {
+                None
+            } else {
+                self.submit(&mut held)?
+            };
             let next_due = due(sequence).saturating_sub(ledger.elapsed());
             match pause {
                 Some(pause) => self.sleep(Some(pause)),
@@ -121,13 +145,25 @@ impl Client<'_> {
     /// Submits one batch from the front of `held`; what the validator is too busy for stays there, and
     /// the pause it asks for is returned.
     fn submit(&self, held: &mut VecDeque<Held>) -> Result<Option<Duration>, String> {
-        let Load { ledger, accepted, .. } = self.load;
+        let Load {
+            ledger, accepted, ..
+        } = self.load;
         let now = ledger.elapsed();
         let batch = held.len().min(BATCH_TRANSACTIONS_MAX);
-        let bytes: Vec<Bytes> = held.iter().take(batch).map(|held| held.bytes.clone()).collect();
+        let bytes: Vec<Bytes> = held
+            .iter()
+            .take(batch)
+            .map(|held| held.bytes.clone())
+            .collect();
         for held in held.iter().take(batch) {
             let due = held.due.unwrap_or(now);
-            ledger.hand_over(held.sequence, Row { taker: self.validator, due });
+            ledger.hand_over(
+                held.sequence,
+                Row {
+                    taker: self.validator,
+                    due,
+                },
+            );
         }
         let answers = self.node.submit_batch_blocking(bytes);
         let (mut pause, mut taken, mut refused) = (None, 0, Vec::new());
@@ -151,7 +187,10 @@ impl Client<'_> {
         }
         accepted.fetch_add(taken, Ordering::Relaxed);
         // Back to the front, in their order: what is due first goes first.
-        refused.into_iter().rev().for_each(|refused| held.push_front(refused));
+        refused
+            .into_iter()
+            .rev()
+            .for_each(|refused| held.push_front(refused));
         Ok(pause)
     }
 

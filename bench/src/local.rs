@@ -38,7 +38,11 @@ pub(crate) fn run(options: &LocalOptions) -> Result<(), Failure> {
     let capacity = capacity(options)?;
     let plan = Plan::new(options)?;
     if let Some(home) = plan.home() {
-        println!("data in {} ({})", home.display(), machine::file_system(home));
+        println!(
+            "data in {} ({})",
+            home.display(),
+            machine::file_system(home)
+        );
     }
     let pool = Arc::new(make_pool(options, &plan, capacity));
     let ledger = Arc::new(Ledger::new(capacity));
@@ -46,7 +50,13 @@ pub(crate) fn run(options: &LocalOptions) -> Result<(), Failure> {
     let strangers = plan.strangers();
     let cluster = plan.start()?;
     let readers = Readers::start(&cluster, &pool, &ledger)?;
-    let run = Run { options, nodes: &cluster.nodes, progress: &readers.progress, pool, ledger };
+    let run = Run {
+        options,
+        nodes: &cluster.nodes,
+        progress: &readers.progress,
+        pool,
+        ledger,
+    };
     let loaded = run.load();
     let drained = loaded.as_ref().map_or(Ok(()), |_| run.drain());
     let rest = take_recent(run.progress);
@@ -65,7 +75,10 @@ pub(crate) fn run(options: &LocalOptions) -> Result<(), Failure> {
             return conclude(&verdict, 0, strangers);
         }
     };
-    window.latencies.add(&rest).expect("both have the same bounds");
+    window
+        .latencies
+        .add(&rest)
+        .expect("both have the same bounds");
     let mut report = report(options, &window, &delivered);
     report.stored_bytes = stored_bytes;
     report.rss_bytes_max = report.rss_bytes_max.max(memory_bytes);
@@ -85,7 +98,9 @@ fn conclude(verdict: &Verdict, accepted: u64, strangers: Strangers) -> Result<()
         return Err(Failure::Fault(verdict.problems.join("\nerror: ")));
     }
     let compared = verdict.compared_to;
-    println!("all {accepted} accepted transactions delivered once by every validator, in one order");
+    println!(
+        "all {accepted} accepted transactions delivered once by every validator, in one order"
+    );
     match strangers {
         Strangers::Impossible => println!("sequences compared from the start to commit {compared}"),
         Strangers::Possible => println!("sequences of this run compared to commit {compared}"),
@@ -102,7 +117,12 @@ fn write_json(path: &Path, report: &Report) -> Result<(), Failure> {
 
 /// How many transactions to prepare. More than can be committed, when that is not known before.
 fn capacity(options: &LocalOptions) -> Result<usize, Failure> {
-    let LocalOptions { cluster, duration, size, .. } = options;
+    let LocalOptions {
+        cluster,
+        duration,
+        size,
+        ..
+    } = options;
     let signed = cluster.transactions == TransactionKind::Signed;
     if signed && *size < SIGNED_BYTES_MIN {
         return Err(Failure::Usage(format!(
@@ -117,7 +137,8 @@ fn capacity(options: &LocalOptions) -> Result<usize, Failure> {
     }
     // The ledger takes 5 bytes for each, and a bit at each validator.
     let bytes_each = if signed { size + 6 } else { 6 };
-    let fitting = usize::try_from(machine::available_bytes() / 3).unwrap_or(usize::MAX) / bytes_each;
+    let fitting =
+        usize::try_from(machine::available_bytes() / 3).unwrap_or(usize::MAX) / bytes_each;
     let lasting = |rate: u64| {
         let total = u128::from(rate) * duration.as_millis();
         usize::try_from(total.div_ceil(1000)).unwrap_or(usize::MAX)
@@ -158,7 +179,9 @@ fn make_pool(options: &LocalOptions, plan: &Plan, transactions: usize) -> Pool {
                 network: plan.network(),
                 transactions,
                 transaction_bytes: options.size,
-                pace: options.rate.map_or(Pace::Free(duration), |_| Pace::Even(duration)),
+                pace: options
+                    .rate
+                    .map_or(Pace::Free(duration), |_| Pace::Even(duration)),
             });
             let (seconds, mib) = (started.elapsed().as_secs_f64(), pool.bytes() >> 20);
             println!("signed {transactions} transactions in {seconds:.1} s; they take {mib} MiB");
@@ -180,7 +203,11 @@ impl Run<'_> {
     /// Loads the validators for the duration asked for, and measures.
     fn load(&self) -> Result<Window, String> {
         let nodes = self.nodes;
-        let per_validator = if self.options.rate.is_some() { 1 } else { SATURATING_CLIENTS };
+        let per_validator = if self.options.rate.is_some() {
+            1
+        } else {
+            SATURATING_CLIENTS
+        };
         let starts = self.ledger.elapsed();
         let load = Load {
             pool: Arc::clone(&self.pool),
@@ -195,7 +222,12 @@ impl Run<'_> {
         let (window, faults) = thread::scope(|scope| {
             let client = |number| {
                 let validator = number % nodes.len();
-                let client = Client { number, validator, node: &nodes[validator], load: &load };
+                let client = Client {
+                    number,
+                    validator,
+                    node: &nodes[validator],
+                    load: &load,
+                };
                 scope.spawn(move || match self.options.rate {
                     Some(rate) => client.pace(rate),
                     None => client.saturate(),
@@ -217,12 +249,17 @@ impl Run<'_> {
             return Err(faults.join("\nerror: "));
         }
         // The clients' last answers may have come after the window closed.
-        Ok(Window { accepted: load.accepted.load(Ordering::Relaxed), ..window })
+        Ok(Window {
+            accepted: load.accepted.load(Ordering::Relaxed),
+            ..window
+        })
     }
 
     /// Waits until every validator has delivered all that was accepted and stands at one commit.
     fn drain(&self) -> Result<(), String> {
-        let accepted = (0..self.ledger.len()).filter(|at| self.ledger.accepted(*at)).count() as u64;
+        let accepted = (0..self.ledger.len())
+            .filter(|at| self.ledger.accepted(*at))
+            .count() as u64;
         let progress = self.progress;
         let deadline = Instant::now() + PATIENCE;
         let all = |reached: &dyn Fn(&Progress) -> bool| {
@@ -236,7 +273,9 @@ impl Run<'_> {
         };
         if !all(&|progress| progress.delivered.load(Ordering::Acquire) >= accepted) {
             let seconds = PATIENCE.as_secs();
-            return Err(format!("not all was delivered {seconds} s after the load ended"));
+            return Err(format!(
+                "not all was delivered {seconds} s after the load ended"
+            ));
         }
         let index = |progress: &Arc<Progress>| progress.last_index.load(Ordering::Acquire);
         let target = progress.iter().map(index).max().unwrap_or(0);
@@ -254,9 +293,12 @@ struct Readers {
 }
 
 impl Readers {
-    /// Starts them, and waits until each has read a commit: then every validator is in touch.
+    /// Starts them, and waits until all validators are linked and each reader has read a commit.
     fn start(cluster: &Cluster, pool: &Arc<Pool>, ledger: &Arc<Ledger>) -> Result<Self, Failure> {
-        let mut readers = Self { progress: Vec::new(), threads: Vec::new() };
+        let mut readers = Self {
+            progress: Vec::new(),
+            threads: Vec::new(),
+        };
         for (validator, node) in cluster.nodes.iter().enumerate() {
             let progress = Arc::new(Progress::new());
             let reader = Reader {
@@ -268,15 +310,23 @@ impl Readers {
             };
             let stream = node.commits_after(cluster.after);
             let thread = thread::Builder::new().name(format!("reader-{validator}"));
-            let thread = thread.spawn(move || reader.run(stream)).map_err(Failure::fault)?;
+            let thread = thread
+                .spawn(move || reader.run(stream))
+                .map_err(Failure::fault)?;
             readers.progress.push(progress);
             readers.threads.push(thread);
         }
         let deadline = Instant::now() + PATIENCE;
-        let has_read = |progress: &Arc<Progress>| progress.last_index.load(Ordering::Acquire) > 0;
-        while !readers.progress.iter().all(has_read) {
+        let others = cluster.nodes.len() - 1;
+        let ready = |(node, progress): (&Node, &Arc<Progress>)| {
+            progress.last_index.load(Ordering::Acquire) > 0 && node.status().peers_up == others
+        };
+        while !cluster.nodes.iter().zip(&readers.progress).all(ready) {
             if Instant::now() > deadline {
-                let why = format!("no commit on every validator within {} s", PATIENCE.as_secs());
+                let why = format!(
+                    "no links and commits everywhere within {} s",
+                    PATIENCE.as_secs()
+                );
                 return Err(Failure::Fault(why));
             }
             thread::sleep(GLANCE);
@@ -288,12 +338,20 @@ impl Readers {
         self.progress.iter().for_each(|progress| progress.stop());
         let join = |thread: thread::JoinHandle<Delivered>| thread.join();
         let joined = self.threads.into_iter().map(join);
-        joined.map(|seen| seen.expect("a reader does not panic")).collect()
+        joined
+            .map(|seen| seen.expect("a reader does not panic"))
+            .collect()
     }
 }
 
 fn report(options: &LocalOptions, window: &Window, delivered: &[Delivered]) -> Report {
-    let LocalOptions { cluster, size, storage, transport, .. } = options;
+    let LocalOptions {
+        cluster,
+        size,
+        storage,
+        transport,
+        ..
+    } = options;
     let seconds = window.lasted.as_secs_f64();
     let accepted_per_s = window.accepted as f64 / seconds;
     Report {

@@ -28,7 +28,11 @@ impl Machine {
             Some(name) => format!("{}, kernel {}", name.trim_matches('"'), kernel.trim()),
             None => std::env::consts::OS.to_owned(),
         };
-        Self { cores, cpu: cpu.unwrap_or_else(|| "unknown".to_owned()), os }
+        Self {
+            cores,
+            cpu: cpu.unwrap_or_else(|| "unknown".to_owned()),
+            os,
+        }
     }
 }
 

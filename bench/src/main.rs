@@ -53,7 +53,10 @@ impl Failure {
 
 fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
     let result = match Arguments::parse().into_command() {
         Command::Init(arguments) => init(&arguments),
         Command::Local(options) => local::run(&options),
@@ -78,6 +81,9 @@ fn init(arguments: &InitArguments) -> Result<(), Failure> {
     for node in &report.nodes {
         println!("wrote {}", node.display());
     }
-    println!("wrote {} secret keys, readable by their owner alone", report.keys.len());
+    println!(
+        "wrote {} secret keys, readable by their owner alone",
+        report.keys.len()
+    );
     Ok(())
 }

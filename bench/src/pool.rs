@@ -90,12 +90,18 @@ impl Pool {
         let trial = TRIAL_CHUNKS.min(chunks);
         // What the trial signs is thrown away: its expiry is a guess.
         let now = SystemTime::now();
-        (0..trial).into_par_iter().for_each(|chunk| drop(signer.chunk(chunk, now)));
+        (0..trial)
+            .into_par_iter()
+            .for_each(|chunk| drop(signer.chunk(chunk, now)));
         let per_chunk = started.elapsed().div_f64(trial.max(1) as f64);
         let load_starts = SystemTime::now() + per_chunk.mul_f64(chunks as f64);
-        let chunks: Vec<Bytes> =
-            (0..chunks).into_par_iter().map(|chunk| signer.chunk(chunk, load_starts)).collect();
-        let first = chunks.first().map_or(&[][..], |chunk| &chunk[..plan.transaction_bytes]);
+        let chunks: Vec<Bytes> = (0..chunks)
+            .into_par_iter()
+            .map(|chunk| signer.chunk(chunk, load_starts))
+            .collect();
+        let first = chunks
+            .first()
+            .map_or(&[][..], |chunk| &chunk[..plan.transaction_bytes]);
         Self {
             marker,
             offset: marker.find(first).unwrap_or(0),
@@ -149,7 +155,9 @@ impl Pool {
     /// The number of a delivered transaction; `None` if it is not one of this run.
     pub(crate) fn sequence_of(&self, transaction: &[u8]) -> Option<usize> {
         let sequence = self.marker.read(transaction, self.offset)?;
-        usize::try_from(sequence).ok().filter(|sequence| *sequence < self.transactions)
+        usize::try_from(sequence)
+            .ok()
+            .filter(|sequence| *sequence < self.transactions)
     }
 }
 
@@ -164,8 +172,14 @@ impl<'a> Signer<'a> {
     fn new(plan: &'a SigningPlan, marker: Marker) -> Self {
         let run = marker.bytes(0);
         let seed = |n: usize| hash(Context::Params, &[&run, &n.to_le_bytes()]);
-        let senders = (0..SENDERS).map(|n| Keypair::from_seed(seed(n).as_bytes())).collect();
-        Self { plan, marker, senders }
+        let senders = (0..SENDERS)
+            .map(|n| Keypair::from_seed(seed(n).as_bytes()))
+            .collect();
+        Self {
+            plan,
+            marker,
+            senders,
+        }
     }
 
     /// The transactions of one chunk, for a load that starts at `load_starts`.
@@ -186,7 +200,9 @@ impl<'a> Signer<'a> {
         body[..MARKER_BYTES].copy_from_slice(&marker);
         let share = sequence as f64 / self.plan.transactions as f64;
         let expires = load_starts + self.plan.pace.expires_after(share);
-        let since_1970 = expires.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let since_1970 = expires
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         let envelope = Envelope {
             network: self.plan.network,
             namespace: 0,
@@ -215,7 +231,10 @@ mod tests {
             transaction_bytes: SIGNED_BYTES_MIN,
             pace: Pace::Free(Duration::ZERO),
         };
-        for pool in [Pool::signed(&plan), Pool::opaque(plan.transactions, MARKER_BYTES)] {
+        for pool in [
+            Pool::signed(&plan),
+            Pool::opaque(plan.transactions, MARKER_BYTES),
+        ] {
             for sequence in [0, 1, CHUNK_TRANSACTIONS - 1, CHUNK_TRANSACTIONS + 2] {
                 let transaction = pool.transaction(sequence);
                 assert_eq!(pool.sequence_of(&transaction), Some(sequence));

@@ -136,7 +136,8 @@ impl Reader {
     }
 
     fn take(&self, commit: &Commit, seen: &mut Delivered) {
-        seen.digests.push(extend_digest(seen.digests.last(), commit));
+        seen.digests
+            .push(extend_digest(seen.digests.last(), commit));
         let decisions = &mut seen.decisions;
         match commit.path {
             Path::Fast => decisions.fast += 1,
@@ -146,8 +147,12 @@ impl Reader {
         decisions.skipped += commit.record.skipped.len() as u64;
         self.take_transactions(commit, seen);
         let round = commit.record.leader.round.0;
-        self.progress.leader_round.store(round.into(), Ordering::Relaxed);
-        self.progress.last_index.store(commit.index().0, Ordering::Release);
+        self.progress
+            .leader_round
+            .store(round.into(), Ordering::Relaxed);
+        self.progress
+            .last_index
+            .store(commit.index().0, Ordering::Release);
     }
 
     fn take_transactions(&self, commit: &Commit, seen: &mut Delivered) {
@@ -156,9 +161,10 @@ impl Reader {
         let (mut delivered, mut own) = (0, 0);
         let valid = commit.blocks.iter().filter(|block| !block.void);
         for transaction in valid.flat_map(|block| block.block.payload().iter()) {
-            let row = self.pool.sequence_of(transaction).and_then(|sequence| {
-                Some((sequence, self.ledger.row(sequence)?))
-            });
+            let row = self
+                .pool
+                .sequence_of(transaction)
+                .and_then(|sequence| Some((sequence, self.ledger.row(sequence)?)));
             let Some((sequence, row)) = row else {
                 seen.unknown += 1;
                 continue;
@@ -176,8 +182,12 @@ impl Reader {
             }
         }
         drop(recent);
-        self.progress.delivered.fetch_add(delivered, Ordering::Release);
-        self.progress.own_delivered.fetch_add(own, Ordering::Release);
+        self.progress
+            .delivered
+            .fetch_add(delivered, Ordering::Release);
+        self.progress
+            .own_delivered
+            .fetch_add(own, Ordering::Release);
     }
 }
 
@@ -187,7 +197,11 @@ impl Reader {
 /// by one, at several times the speed.
 pub(crate) fn extend_digest(before: Option<&blake3::Hash>, commit: &Commit) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(before.map_or([0; 32], |digest| *digest.as_bytes()).as_slice());
+    hasher.update(
+        before
+            .map_or([0; 32], |digest| *digest.as_bytes())
+            .as_slice(),
+    );
     hasher.update(&commit.index().0.to_le_bytes());
     hasher.update(commit.digest.as_bytes());
     for block in &commit.blocks {

@@ -55,7 +55,12 @@ impl LatencyMs {
     /// Of a histogram of microseconds; zeros when it is empty.
     pub(crate) fn of(histogram: &Histogram<u64>) -> Self {
         let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e3;
-        Self { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: histogram.max() as f64 / 1e3 }
+        Self {
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            max: histogram.max() as f64 / 1e3,
+        }
     }
 }
 
@@ -70,35 +75,89 @@ pub(crate) struct DecisionCounts {
 
 impl From<Decisions> for DecisionCounts {
     fn from(decisions: Decisions) -> Self {
-        let Decisions { fast, slow, indirect, skipped } = decisions;
-        Self { fast, slow, indirect, skipped }
+        let Decisions {
+            fast,
+            slow,
+            indirect,
+            skipped,
+        } = decisions;
+        Self {
+            fast,
+            slow,
+            indirect,
+            skipped,
+        }
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { validators, profile, transactions, size_bytes, transport, storage, .. } = self;
+        let Self {
+            validators,
+            profile,
+            transactions,
+            size_bytes,
+            transport,
+            storage,
+            ..
+        } = self;
         let LatencyMs { p50, p90, p99, max } = self.latency_ms;
-        let DecisionCounts { fast, slow, indirect, skipped } = self.decisions;
+        let DecisionCounts {
+            fast,
+            slow,
+            indirect,
+            skipped,
+        } = self.decisions;
         let Machine { cores, cpu, os } = &self.machine;
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         let mut row = |name: &str, value: String| writeln!(f, "  {name:<16} {value}");
-        row("validators", format!("{validators}, {profile}, {transport}, {storage}"))?;
-        row("transactions", format!("{transactions}, {size_bytes} bytes each"))?;
-        row("machine", format!("{cores} cores, {cpu}, {os}, curve {}", self.crypto_backend))?;
-        row("load", format!("{:.0} tx/s for {:.1} s", self.offered_tx_per_s, self.duration_s))?;
+        row(
+            "validators",
+            format!("{validators}, {profile}, {transport}, {storage}"),
+        )?;
+        row(
+            "transactions",
+            format!("{transactions}, {size_bytes} bytes each"),
+        )?;
+        row(
+            "machine",
+            format!("{cores} cores, {cpu}, {os}, curve {}", self.crypto_backend),
+        )?;
+        row(
+            "load",
+            format!(
+                "{:.0} tx/s for {:.1} s",
+                self.offered_tx_per_s, self.duration_s
+            ),
+        )?;
         row("committed", format!("{:.0} tx/s", self.committed_tx_per_s))?;
         let latency = format!("p50 {p50:.1}  p90 {p90:.1}  p99 {p99:.1}  max {max:.1} ms");
         row("latency", latency)?;
-        row("commits", format!("{}, {:.1} rounds/s", self.commits, self.rounds_per_s))?;
+        row(
+            "commits",
+            format!("{}, {:.1} rounds/s", self.commits, self.rounds_per_s),
+        )?;
         let decisions = format!("fast {fast}  slow {slow}  indirect {indirect}  skipped {skipped}");
         row("decisions", decisions)?;
-        row("processor", format!("{:.1} us per transaction", self.cpu_us_per_tx))?;
+        row(
+            "processor",
+            format!("{:.1} us per transaction", self.cpu_us_per_tx),
+        )?;
         let per_validator = mib(self.rss_bytes_per_validator);
-        let memory = format!("{per_validator:.0} MiB each, {:.0} MiB at most in all", mib(self.rss_bytes_max));
+        let memory = format!(
+            "{per_validator:.0} MiB each, {:.0} MiB at most in all",
+            mib(self.rss_bytes_max)
+        );
         row("memory", memory)?;
-        row("stored", format!("{:.0} MiB in all", mib(self.stored_bytes)))?;
-        let sequences = if self.sequences_identical { "identical" } else { "DIFFERENT" };
+        row(
+            "stored",
+            format!("{:.0} MiB in all", mib(self.stored_bytes)),
+        )?;
+        let sequences = if self.sequences_identical {
+            "identical"
+        } else {
+            "DIFFERENT"
+        };
         row("sequences", sequences.to_owned())
     }
 }

@@ -50,8 +50,12 @@ impl Mark {
         let loads = |field: fn(&Progress) -> u64| progress.iter().map(move |at| field(at));
         Self {
             committed: loads(|at| at.own_delivered.load(Ordering::Acquire)).sum(),
-            commits: loads(|at| at.last_index.load(Ordering::Acquire)).max().unwrap_or(0),
-            rounds: loads(|at| at.leader_round.load(Ordering::Relaxed)).max().unwrap_or(0),
+            commits: loads(|at| at.last_index.load(Ordering::Acquire))
+                .max()
+                .unwrap_or(0),
+            rounds: loads(|at| at.leader_round.load(Ordering::Relaxed))
+                .max()
+                .unwrap_or(0),
         }
     }
 }

@@ -180,18 +180,25 @@ impl CommitStream {
         }
     }
 
-    /// [`next_blocking`](Self::next_blocking), but for `timeout` at most. `None` while
-    /// [`why_ended`](Self::why_ended) is `None` too: nothing came in time.
-    pub fn next_timeout(&mut self, timeout: Duration) -> Option<Arc<Commit>> {
+    /// [`next_blocking`](Self::next_blocking), but for `timeout` at most; `Ok(None)` when nothing came
+    /// in time.
+    ///
+    /// # Errors
+    /// Why the stream ended.
+    pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Arc<Commit>>, CommitsEnd> {
         let deadline = Instant::now() + timeout;
         loop {
             let listener = self.log.arrived.listen();
             if let Some(next) = self.try_next() {
-                return next;
+                return match self.end.clone() {
+                    Some(end) => Err(end),
+                    None => Ok(next),
+                };
             }
-            if listener.wait_deadline(deadline).is_none() {
-                return self.try_next().flatten();
+            if Instant::now() >= deadline {
+                return Ok(None);
             }
+            listener.wait_deadline(deadline);
         }
     }
 

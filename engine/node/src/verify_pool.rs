@@ -15,7 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use crossbeam::channel::Sender;
 use parking_lot::Mutex;
-use probity_core::{Delivery, Link, Message, Origin, ValidatorIndex, verify_block};
+use probity_core::{Delivery, Link, Message, ValidatorIndex, verify_block};
 use probity_transport::{Event, InboxReceiver, RecvStatus};
 
 use crate::core_thread::Input;
@@ -39,6 +39,20 @@ pub(crate) struct Verifier {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) core: Sender<Input>,
     pub(crate) pool: Arc<rayon::ThreadPool>,
+}
+
+/// Whether a block came unasked, so that only its author may send it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Origin {
+    Pushed,
+    Fetched,
+}
+
+/// Whether a block was asked for: then anybody may send it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Pushed,
+    Fetched,
 }
 
 enum Item {
@@ -155,7 +169,7 @@ impl Verifier {
             }
             Ok(block) => {
                 self.metrics.blocks.inc();
-                Some(Input::Block(Delivery { from, block, origin }))
+                Some(Input::Block(Delivery { from, block }))
             }
             Err(rejected) => {
                 tracing::debug!(peer = %from, why = %rejected.reject, "a block is refused");
