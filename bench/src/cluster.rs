@@ -321,9 +321,9 @@ pub(crate) enum Next {
 
 /// Waits for the next commit at most this long.
 pub(crate) fn next_commit(stream: &mut CommitStream, patience: Duration) -> Next {
-    match (stream.next_timeout(patience), stream.why_ended()) {
-        (Some(commit), _) => Next::Commit(commit),
-        (None, None) => Next::Quiet,
-        (None, Some(end)) => Next::Ended(end.to_string()),
+    match stream.next_timeout(patience) {
+        Ok(Some(commit)) => Next::Commit(commit),
+        Ok(None) => Next::Quiet,
+        Err(end) => Next::Ended(end.to_string()),
     }
 }

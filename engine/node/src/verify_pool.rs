@@ -48,13 +48,6 @@ enum Origin {
     Fetched,
 }
 
-/// Whether a block was asked for: then anybody may send it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Origin {
-    Pushed,
-    Fetched,
-}
-
 enum Item {
     Block(Bytes, Origin),
     Ready(Input),
