@@ -36,8 +36,8 @@ pub(crate) struct Load {
     pub(crate) next_chunk: AtomicUsize,
     /// Transactions that `submit` said yes to.
     pub(crate) accepted: AtomicU64,
-    /// Clients that found the pool empty.
-    pub(crate) ran_dry: AtomicUsize,
+    /// Clients that ended before the load: the pool was empty, or their validator refused.
+    pub(crate) ended_early: AtomicUsize,
 }
 
 /// One client and the validator that it talks to.
@@ -65,22 +65,30 @@ impl Client<'_> {
         self.load.ledger.elapsed() >= self.load.ends
     }
 
-    /// Submits as fast as the validator takes, until the load ends.
+    /// Submits at `rate` transactions a second among all clients, or as fast as the validator takes.
     ///
     /// # Errors
     /// What the validator answered, if it was anything but yes or `Busy`.
-    pub(crate) fn saturate(&self) -> Result<(), String> {
+    pub(crate) fn run(&self, rate: Option<u64>) -> Result<(), String> {
+        let result = match rate {
+            Some(rate) => self.pace(rate),
+            None => self.saturate(),
+        };
+        if !self.ended() {
+            self.load.ended_early.fetch_add(1, Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// Submits as fast as the validator takes, until the load ends.
+    fn saturate(&self) -> Result<(), String> {
         let Load {
-            pool,
-            next_chunk,
-            ran_dry,
-            ..
+            pool, next_chunk, ..
         } = self.load;
         while !self.ended() {
             let first = next_chunk.fetch_add(1, Ordering::Relaxed) * CHUNK_TRANSACTIONS;
             let end = (first + CHUNK_TRANSACTIONS).min(pool.transactions());
             if first >= end {
-                ran_dry.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
             }
             let bytes = |sequence| pool.transaction(sequence);
@@ -101,10 +109,7 @@ impl Client<'_> {
 
     /// Submits each transaction when it is due: number `k` at `k / rate` seconds. A transaction that
     /// the validator is too busy for stays due.
-    ///
-    /// # Errors
-    /// As for [`saturate`](Self::saturate).
-    pub(crate) fn pace(&self, rate: u64) -> Result<(), String> {
+    fn pace(&self, rate: u64) -> Result<(), String> {
         let Load {
             pool,
             ledger,

@@ -164,7 +164,7 @@ fn rate_hoped_for(cluster: &ClusterOptions) -> u64 {
         TransactionKind::Signed => {
             (90_000 * cores as u64 / cluster.validators as u64).clamp(10_000, 150_000)
         }
-        TransactionKind::Opaque => 400_000,
+        TransactionKind::Opaque => 1_000_000,
     }
 }
 
@@ -217,7 +217,7 @@ impl Run<'_> {
             clients: nodes.len() * per_validator,
             next_chunk: AtomicUsize::new(0),
             accepted: AtomicU64::new(0),
-            ran_dry: AtomicUsize::new(0),
+            ended_early: AtomicUsize::new(0),
         };
         let (window, faults) = thread::scope(|scope| {
             let client = |number| {
@@ -228,10 +228,7 @@ impl Run<'_> {
                     node: &nodes[validator],
                     load: &load,
                 };
-                scope.spawn(move || match self.options.rate {
-                    Some(rate) => client.pace(rate),
-                    None => client.saturate(),
-                })
+                scope.spawn(move || client.run(self.options.rate))
             };
             let clients: Vec<_> = (0..load.clients).map(client).collect();
             let window = watch(&load, self.progress);
@@ -241,12 +238,12 @@ impl Run<'_> {
                 .collect();
             (window, faults)
         });
-        if load.ran_dry.load(Ordering::Relaxed) > 0 {
-            let (count, seconds) = (self.pool.transactions(), window.lasted.as_secs_f64());
-            println!("all {count} transactions prepared were used up after {seconds:.1} s");
-        }
         if !faults.is_empty() {
             return Err(faults.join("\nerror: "));
+        }
+        if load.ended_early.load(Ordering::Relaxed) > 0 {
+            let (count, seconds) = (self.pool.transactions(), window.lasted.as_secs_f64());
+            println!("all {count} transactions prepared were used up after {seconds:.1} s");
         }
         // The clients' last answers may have come after the window closed.
         Ok(Window {

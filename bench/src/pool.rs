@@ -3,6 +3,7 @@
 //! Signed ones cost some 20 microseconds each, so all are signed first, on every core. Opaque ones
 //! are stamped when they are due: that is a copy.
 
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
@@ -25,7 +26,7 @@ const SENDERS: usize = 1024;
 /// How long a signed transaction may wait for its commit at most, by the envelope's rules.
 const LIFETIME: Duration = Duration::from_secs(60);
 /// Chunks signed first, to find out how long the rest will take.
-const TRIAL_CHUNKS: usize = 8;
+const TRIAL_CHUNKS: usize = 64;
 
 /// The transactions of one run, by sequence number.
 pub(crate) struct Pool {
@@ -78,27 +79,43 @@ impl Pace {
             Self::Free(within) => (LIFETIME + within) / 2,
         }
     }
+
+    /// How much earlier or later than planned the load may start. The validators' own start, which
+    /// takes a second or two, and the way to a commit come on top.
+    fn tolerance(self) -> Duration {
+        match self {
+            Self::Even(_) => LIFETIME / 4,
+            Self::Free(within) => LIFETIME.saturating_sub(within) / 4,
+        }
+    }
 }
 
 impl Pool {
-    /// Signs all transactions on every core.
+    /// Signs all transactions on every core, so that they are valid during a load that starts when
+    /// this returns.
     pub(crate) fn signed(plan: &SigningPlan) -> Self {
         let marker = Marker::for_this_run();
         let signer = Signer::new(plan, marker);
-        let chunks = plan.transactions.div_ceil(CHUNK_TRANSACTIONS);
+        let count = plan.transactions.div_ceil(CHUNK_TRANSACTIONS);
+        let trial = TRIAL_CHUNKS.min(count);
         let started = Instant::now();
-        let trial = TRIAL_CHUNKS.min(chunks);
         // What the trial signs is thrown away: its expiry is a guess.
-        let now = SystemTime::now();
-        (0..trial)
-            .into_par_iter()
-            .for_each(|chunk| drop(signer.chunk(chunk, now)));
-        let per_chunk = started.elapsed().div_f64(trial.max(1) as f64);
-        let load_starts = SystemTime::now() + per_chunk.mul_f64(chunks as f64);
-        let chunks: Vec<Bytes> = (0..chunks)
-            .into_par_iter()
-            .map(|chunk| signer.chunk(chunk, load_starts))
-            .collect();
+        signer.chunks(trial, SystemTime::now());
+        let mut expected = started
+            .elapsed()
+            .mul_f64(count as f64 / trial.max(1) as f64);
+        let chunks = loop {
+            let started = Instant::now();
+            let chunks = signer.chunks(count, SystemTime::now() + expected);
+            let took = started.elapsed();
+            if took <= expected + plan.pace.tolerance() {
+                let early = expected.saturating_sub(took + plan.pace.tolerance());
+                thread::sleep(early);
+                break chunks;
+            }
+            // They would expire too soon: the machine was slower than in the trial.
+            expected = took;
+        };
         let first = chunks
             .first()
             .map_or(&[][..], |chunk| &chunk[..plan.transaction_bytes]);
@@ -180,6 +197,14 @@ impl<'a> Signer<'a> {
             marker,
             senders,
         }
+    }
+
+    /// The transactions of the first `count` chunks.
+    fn chunks(&self, count: usize, load_starts: SystemTime) -> Vec<Bytes> {
+        (0..count)
+            .into_par_iter()
+            .map(|chunk| self.chunk(chunk, load_starts))
+            .collect()
     }
 
     /// The transactions of one chunk, for a load that starts at `load_starts`.

@@ -60,7 +60,7 @@ impl Mark {
     }
 }
 
-/// Prints a line each second until the load ends or its transactions run out.
+/// Prints a line each second until the load ends or its clients do.
 pub(super) fn watch(load: &Load, progress: &[Arc<Progress>]) -> Window {
     let clock = || load.ledger.elapsed();
     let cpu_before = machine::cpu_time();
@@ -69,7 +69,7 @@ pub(super) fn watch(load: &Load, progress: &[Arc<Progress>]) -> Window {
     let mut all = latencies();
     let mut rss_bytes_max = 0;
     println!("  time       committed     p50       p90       p99    rounds");
-    while clock() < load.ends && load.ran_dry.load(Ordering::Relaxed) < load.clients {
+    while clock() < load.ends && load.ended_early.load(Ordering::Relaxed) < load.clients {
         thread::sleep(GLANCE.min(load.ends.saturating_sub(clock())));
         let now = clock();
         if now < since + INTERVAL && now < load.ends {

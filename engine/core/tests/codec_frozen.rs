@@ -2,6 +2,8 @@
 //!
 //! A difference here is a new protocol version. `PROBITY_REDRAW=1` writes the vectors anew.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -15,11 +17,27 @@ use probity_core::{
 };
 
 fn four() -> Committee {
-    committee(&[1; 4], FaultBounds { mode: Mode::Graded, byzantine: 1, crashed: 0 }, 64)
+    committee(
+        &[1; 4],
+        FaultBounds {
+            mode: Mode::Graded,
+            byzantine: 1,
+            crashed: 0,
+        },
+        64,
+    )
 }
 
 fn seven() -> Committee {
-    committee(&[1, 2, 3, 4, 5, 6, 7], FaultBounds { mode: Mode::Classic, byzantine: 9, crashed: 0 }, 64)
+    committee(
+        &[1, 2, 3, 4, 5, 6, 7],
+        FaultBounds {
+            mode: Mode::Classic,
+            byzantine: 9,
+            crashed: 0,
+        },
+        64,
+    )
 }
 
 fn numbered(number: u8) -> BlockRef {
@@ -32,15 +50,28 @@ fn numbered(number: u8) -> BlockRef {
 
 /// A block with something in every field.
 fn full_block(committee: &Committee) -> Block {
-    let parents = committee.indices().map(|a| genesis_ref(committee, a).unwrap()).collect();
-    let draft =
-        Draft { round: Round(1), author: ValidatorIndex(2), parents, timestamp_ms: 0x0102_0304 };
+    let parents = committee
+        .indices()
+        .map(|a| genesis_ref(committee, a).unwrap())
+        .collect();
+    let draft = Draft {
+        round: Round(1),
+        author: ValidatorIndex(2),
+        parents,
+        timestamp_ms: 0x0102_0304,
+    };
     let payload = Payload::from_transactions(&[&b"one"[..], b"", b"three"]);
     let mut header = proposal(committee, draft, payload.clone()).header().clone();
     let side = |byte| (Digest([byte; 32]), Signature([byte; 64]));
-    let slot = Slot { round: Round(7), author: ValidatorIndex(3) };
+    let slot = Slot {
+        round: Round(7),
+        author: ValidatorIndex(3),
+    };
     header.evidence = vec![EquivocationProof::new(slot, side(9), side(8)).unwrap()];
-    header.commit_votes = vec![CommitVote { index: CommitIndex(5), digest: Digest([6; 32]) }];
+    header.commit_votes = vec![CommitVote {
+        index: CommitIndex(5),
+        digest: Digest([6; 32]),
+    }];
     sign(Proposal::new(header, payload))
 }
 
@@ -53,7 +84,10 @@ fn record() -> CommitRecord {
         leader: numbered(5),
         blocks: vec![(numbered(4), true), (numbered(5), false)],
         timestamp_ms: 6,
-        skipped: vec![Slot { round: Round(7), author: ValidatorIndex(8) }],
+        skipped: vec![Slot {
+            round: Round(7),
+            author: ValidatorIndex(8),
+        }],
         schedule: 9,
         reputation: Digest([10; 32]),
     }
@@ -63,15 +97,26 @@ fn messages(block: &Block) -> Vec<(&'static str, Bytes)> {
     let refs = || vec![numbered(1), numbered(2)];
     vec![
         ("block", Message::encode_block(block)),
-        ("fetched", Message::encode_fetched(block.signed_header(), block.payload().bytes())),
+        (
+            "fetched",
+            Message::encode_fetched(block.signed_header(), block.payload().bytes()),
+        ),
         ("fetch", Message::Fetch(refs()).encode()),
         ("not held", Message::NotHeld(refs()).encode()),
-        ("replay", Message::Replay { after: Round(0x0a0b) }.encode()),
+        (
+            "replay",
+            Message::Replay {
+                after: Round(0x0a0b),
+            }
+            .encode(),
+        ),
     ]
 }
 
 fn frozen(name: &str, actual: &str) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(name);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/vectors")
+        .join(name);
     if std::env::var_os("PROBITY_REDRAW").is_some() {
         std::fs::write(&path, actual).unwrap();
     }
@@ -96,7 +141,11 @@ fn blocks_are_frozen() {
 #[test]
 fn commit_records_are_frozen() {
     let record = record();
-    let text = format!("record: {}\ndigest: {}\n", hex::encode(record.encode()), record.digest());
+    let text = format!(
+        "record: {}\ndigest: {}\n",
+        hex::encode(record.encode()),
+        record.digest()
+    );
     frozen("commit_record.hex", &text);
 }
 
@@ -115,7 +164,12 @@ fn chains_and_genesis_blocks_are_frozen() {
     for (name, committee) in [("four", four()), ("seven", seven())] {
         writeln!(text, "{name} chain: {}", committee.chain()).unwrap();
         for author in committee.indices() {
-            writeln!(text, "{name} genesis {author}: {}", committee.genesis(author).unwrap()).unwrap();
+            writeln!(
+                text,
+                "{name} genesis {author}: {}",
+                committee.genesis(author).unwrap()
+            )
+            .unwrap();
         }
     }
     frozen("genesis.hex", &text);
@@ -126,7 +180,10 @@ fn leader_orders_are_frozen() {
     let mut text = String::new();
     for (name, committee) in [("four", four()), ("seven", seven())] {
         for round in (1..=10).map(Round) {
-            let order: Vec<String> = slots(&committee, round).iter().map(ToString::to_string).collect();
+            let order: Vec<String> = slots(&committee, round)
+                .iter()
+                .map(ToString::to_string)
+                .collect();
             writeln!(text, "{name} {round}: {}", order.join(" ")).unwrap();
         }
     }
@@ -138,7 +195,10 @@ fn records_round_trip_and_refuse_what_is_not_canonical() {
     let bytes = record().encode();
     assert_eq!(CommitRecord::decode(&bytes).unwrap(), record());
     for length in 0..bytes.len() {
-        assert!(CommitRecord::decode(&bytes.slice(..length)).is_err(), "cut at {length}");
+        assert!(
+            CommitRecord::decode(&bytes.slice(..length)).is_err(),
+            "cut at {length}"
+        );
     }
     let trailing = Bytes::from([&bytes[..], &[0]].concat());
     assert!(CommitRecord::decode(&trailing).is_err());
@@ -162,13 +222,22 @@ fn messages_round_trip_and_refuse_what_is_not_canonical() {
             continue; // the block inside is the verifier's business
         }
         for length in 0..frame.len() {
-            assert!(Message::decode(&frame.slice(..length)).is_err(), "{name} cut at {length}");
+            assert!(
+                Message::decode(&frame.slice(..length)).is_err(),
+                "{name} cut at {length}"
+            );
         }
-        assert!(Message::decode(&Bytes::from([&frame[..], &[0]].concat())).is_err(), "{name}");
+        assert!(
+            Message::decode(&Bytes::from([&frame[..], &[0]].concat())).is_err(),
+            "{name}"
+        );
     }
     assert!(Message::decode(&Bytes::new()).is_err());
     for tag in (0..=u8::MAX).filter(|tag| !(1..=5).contains(tag)) {
-        assert!(Message::decode(&Bytes::from(vec![tag, 0, 0, 0, 0])).is_err(), "tag {tag}");
+        assert!(
+            Message::decode(&Bytes::from(vec![tag, 0, 0, 0, 0])).is_err(),
+            "tag {tag}"
+        );
     }
     let too_many = [&[3, 65][..], &[0; 65 * 38]].concat();
     assert!(Message::decode(&Bytes::from(too_many)).is_err());

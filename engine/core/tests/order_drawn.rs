@@ -2,6 +2,8 @@
 //!
 //! `PROBITY_REDRAW=1` writes the answers anew; read the difference before it is kept.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,8 +16,12 @@ use probity_core::{BlockRef, Path, Round, Slot};
 #[test]
 fn every_drawing_is_decided_as_written_under_it() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/order");
-    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut paths: Vec<PathBuf> = entries.filter(|p| p.extension().is_some_and(|e| e == "dag")).collect();
+    let entries = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut paths: Vec<PathBuf> = entries
+        .filter(|p| p.extension().is_some_and(|e| e == "dag"))
+        .collect();
     paths.sort();
     assert!(paths.len() >= 12, "only {} drawings", paths.len());
     let redraw = std::env::var_os("PROBITY_REDRAW").is_some();
@@ -38,20 +44,31 @@ fn every_drawing_is_decided_as_written_under_it() {
 /// What the rule says, as lines; checked against the reference and against other orders of arrival.
 fn answer(dag: &DagText) -> String {
     let mut committer = Committer::new(Arc::clone(&dag.committee));
-    dag.blocks.iter().for_each(|block| committer.insert(Arc::clone(block)));
+    dag.blocks
+        .iter()
+        .for_each(|block| committer.insert(Arc::clone(block)));
     let reference = reference_answer(&dag.committee, committer.accepted());
     assert_eq!(committer.decisions(), reference.decisions);
     for seed in 0..20 {
         let mut other = Committer::new(Arc::clone(&dag.committee));
-        delivery(&dag.blocks, 100, &mut Chance::new(seed)).into_iter().for_each(|b| other.insert(b));
-        assert_eq!(other.commits(), committer.commits(), "arrival order does not matter");
+        delivery(&dag.blocks, 100, &mut Chance::new(seed))
+            .into_iter()
+            .for_each(|b| other.insert(b));
+        assert_eq!(
+            other.commits(),
+            committer.commits(),
+            "arrival order does not matter"
+        );
     }
     let mut lines = String::new();
     let highest = dag.blocks.iter().map(|block| block.round()).max().unwrap();
     for round in (1..=highest.0).map(Round) {
         for author in slots(&dag.committee, round) {
             let slot = Slot { round, author };
-            let decided = committer.slots().iter().find(|decided| decided.slot == slot);
+            let decided = committer
+                .slots()
+                .iter()
+                .find(|decided| decided.slot == slot);
             writeln!(lines, "{}", slot_line(dag, &committer, slot, decided)).unwrap();
         }
     }
@@ -63,7 +80,12 @@ fn answer(dag: &DagText) -> String {
         let blocks: Vec<String> = record.blocks.iter().map(block).collect();
         let (index, time) = (record.index, record.timestamp_ms);
         let gc = commit.gc_round;
-        writeln!(lines, "commit {index} at {time} gc {gc}: {}", blocks.join(" ")).unwrap();
+        writeln!(
+            lines,
+            "commit {index} at {time} gc {gc}: {}",
+            blocks.join(" ")
+        )
+        .unwrap();
     }
     lines
 }
@@ -76,14 +98,25 @@ fn slot_line(
 ) -> String {
     let letter = char::from(b'A' + u8::try_from(slot.author.0).unwrap());
     let name = |digest| {
-        let block = dag.blocks.iter().find(|block| block.reference().digest == digest);
+        let block = dag
+            .blocks
+            .iter()
+            .find(|block| block.reference().digest == digest);
         dag.name(&block.unwrap().reference()).to_owned()
     };
     match decided {
-        Some(DecidedSlot { verdict: Verdict::Commit(digest), path, .. }) => {
+        Some(DecidedSlot {
+            verdict: Verdict::Commit(digest),
+            path,
+            ..
+        }) => {
             format!("{} commit {}", name(*digest), path_name(*path))
         }
-        Some(DecidedSlot { verdict: Verdict::Skip, path, .. }) => {
+        Some(DecidedSlot {
+            verdict: Verdict::Skip,
+            path,
+            ..
+        }) => {
             format!("{letter}{} skip {}", slot.round, path_name(*path))
         }
         None => match committer.decisions().get(&slot) {

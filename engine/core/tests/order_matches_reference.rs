@@ -2,6 +2,8 @@
 //!
 //! `PROBITY_SEEDS=from..to cargo test --release -p probity-core --test order_matches_reference` runs other seeds.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;

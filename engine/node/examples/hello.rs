@@ -15,7 +15,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut commits = node.commits_after(CommitIndex::GENESIS);
     while let Some(commit) = commits.next_blocking() {
         for transaction in commit.transactions() {
-            println!("commit {}: {}", commit.index(), String::from_utf8_lossy(&transaction));
+            println!(
+                "commit {}: {}",
+                commit.index(),
+                String::from_utf8_lossy(&transaction)
+            );
         }
         if commit.index() == index {
             break;

@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 use event_listener::{Event, Listener as _};
 use parking_lot::Mutex;
 use probity_core::record::{RecordSource as _, RecordTable, commit_key, read_block};
-use probity_core::{
-    Commit, CommitIndex, CommitRecord, CommittedBlock, Path, digest_of,
-};
+use probity_core::{Commit, CommitIndex, CommitRecord, CommittedBlock, Path, digest_of};
 use probity_storage::Storage;
 
 use crate::error::CommitsEnd;
@@ -70,7 +68,11 @@ impl CommitLog {
 
     /// Appends the next commit, which is durable.
     pub(crate) fn push(&self, commit: Arc<Commit>) {
-        let bytes = commit.blocks.iter().map(|block| block.block.encoded_len()).sum();
+        let bytes = commit
+            .blocks
+            .iter()
+            .map(|block| block.block.encoded_len())
+            .sum();
         let index = commit.index();
         let mut recent = self.recent.lock();
         recent.bytes += bytes;
@@ -95,8 +97,12 @@ impl CommitLog {
     pub(crate) fn lag(&self) -> u64 {
         let mut readers = self.readers.lock();
         readers.retain(|reader| reader.strong_count() > 0);
-        let at = readers.iter().filter_map(Weak::upgrade).map(|at| at.load(Ordering::Relaxed));
-        at.min().map_or(0, |slowest| self.last().0.saturating_sub(slowest))
+        let at = readers
+            .iter()
+            .filter_map(Weak::upgrade)
+            .map(|at| at.load(Ordering::Relaxed));
+        at.min()
+            .map_or(0, |slowest| self.last().0.saturating_sub(slowest))
     }
 
     fn read(&self, index: CommitIndex) -> Result<Arc<Commit>, CommitsEnd> {
@@ -105,12 +111,20 @@ impl CommitLog {
         }
         let first = self.first();
         if index < first {
-            return Err(CommitsEnd::Removed { wanted: index, first });
+            return Err(CommitsEnd::Removed {
+                wanted: index,
+                first,
+            });
         }
-        self.read_stored(index).map(Arc::new).map_err(|why| match self.first() {
-            first if index < first => CommitsEnd::Removed { wanted: index, first },
-            _ => CommitsEnd::Storage { index, why },
-        })
+        self.read_stored(index)
+            .map(Arc::new)
+            .map_err(|why| match self.first() {
+                first if index < first => CommitsEnd::Removed {
+                    wanted: index,
+                    first,
+                },
+                _ => CommitsEnd::Storage { index, why },
+            })
     }
 
     fn read_recent(&self, index: CommitIndex) -> Option<Arc<Commit>> {
@@ -123,17 +137,27 @@ impl CommitLog {
     fn read_stored(&self, index: CommitIndex) -> Result<Commit, String> {
         let records = &self.records;
         let bytes = records.read(RecordTable::Commits, &commit_key(index));
-        let bytes = bytes.map_err(|why| why.to_string())?.ok_or("it is missing")?;
+        let bytes = bytes
+            .map_err(|why| why.to_string())?
+            .ok_or("it is missing")?;
         let record = CommitRecord::decode(&bytes).map_err(|why| why.to_string())?;
         let mut blocks = Vec::with_capacity(record.blocks.len());
         for (reference, void) in &record.blocks {
             let block = read_block(records, record.epoch, reference)
                 .map_err(|why| format!("block {reference:?}: {why:?}"))?
                 .ok_or_else(|| format!("block {reference:?} is missing"))?;
-            blocks.push(CommittedBlock { block: Arc::clone(block.block()), void: *void });
+            blocks.push(CommittedBlock {
+                block: Arc::clone(block.block()),
+                void: *void,
+            });
         }
         // How a commit was decided is not stored: validators may differ in it.
-        Ok(Commit { record, digest: digest_of(&bytes), blocks, path: Path::Slow })
+        Ok(Commit {
+            record,
+            digest: digest_of(&bytes),
+            blocks,
+            path: Path::Slow,
+        })
     }
 }
 
@@ -220,7 +244,12 @@ impl CommitStream {
             return Some(None);
         }
         // Asked first: what was committed before the stop is delivered.
-        let stopped = self.log.health.is_finished().then(|| self.log.health.reason()).flatten();
+        let stopped = self
+            .log
+            .health
+            .is_finished()
+            .then(|| self.log.health.reason())
+            .flatten();
         let wanted = self.position().next();
         if wanted <= self.log.last() {
             return match self.log.read(wanted) {
@@ -239,4 +268,3 @@ impl CommitStream {
         Some(None)
     }
 }
-

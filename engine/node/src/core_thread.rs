@@ -119,14 +119,18 @@ impl Core {
         }
         *self.hands.status.lock() = self.replica.status();
         let open = std::mem::take(&mut self.proposed);
-        open.into_values().for_each(|chunks| self.hands.intake.put_back(chunks));
+        open.into_values()
+            .for_each(|chunks| self.hands.intake.put_back(chunks));
         self.hands.intake.abandon();
     }
 
     /// Sleeps until something arrives or is due.
     fn wait(&self) -> Option<Input> {
         let now = self.clock.now();
-        let due = self.replica.next_deadline().map(|at| Duration::from_micros(at.since_us(now)));
+        let due = self
+            .replica
+            .next_deadline()
+            .map(|at| Duration::from_micros(at.since_us(now)));
         select! {
             recv(self.ears.inputs) -> input => input.ok(),
             recv(self.ears.bell) -> _ => None,
@@ -138,7 +142,10 @@ impl Core {
         let now = self.clock.now();
         self.look_at_durable(now);
         let more = self.ears.inputs.clone();
-        let inputs = first.into_iter().chain(more.try_iter()).take(INPUTS_PER_STEP);
+        let inputs = first
+            .into_iter()
+            .chain(more.try_iter())
+            .take(INPUTS_PER_STEP);
         for input in inputs {
             self.hands.metrics.core_inputs.inc();
             self.handle(now, input);
@@ -186,13 +193,18 @@ impl Core {
             match output {
                 Output::ProposalWanted { round, room } => self.propose(round, room),
                 Output::Persist { ticket, records } => self.persist(Job { ticket, records }),
-                Output::Sign { header_digest, preimage, .. } => {
+                Output::Sign {
+                    header_digest,
+                    preimage,
+                    ..
+                } => {
                     // After a fault no signature leaves this validator.
                     if self.hands.health.is_stopping() {
                         return;
                     }
                     let signature = self.hands.signing.sign(&preimage);
-                    self.replica.handle_signature(self.clock.now(), header_digest, signature);
+                    self.replica
+                        .handle_signature(self.clock.now(), header_digest, signature);
                 }
                 Output::Commit(commit) => self.commit(commit),
                 Output::Outcome { round, outcome } => self.settle(round, outcome),
@@ -238,16 +250,25 @@ impl Core {
 
     fn propose(&mut self, round: Round, room: PayloadRoom) {
         let open = room == PayloadRoom::Open && self.may_propose_payload();
-        let chunks = if open { self.hands.intake.take() } else { Vec::new() };
-        let transactions: Vec<_> =
-            chunks.iter().flat_map(|chunk| chunk.transactions().iter()).collect();
+        let chunks = if open {
+            self.hands.intake.take()
+        } else {
+            Vec::new()
+        };
+        let transactions: Vec<_> = chunks
+            .iter()
+            .flat_map(|chunk| chunk.transactions().iter())
+            .collect();
         let payload = Payload::from_transactions(&transactions);
         drop(transactions);
         if !chunks.is_empty() {
             self.proposed.insert(round, chunks);
         }
         let now = self.clock.now();
-        let content = ProposalContent { timestamp_ms: wall_clock_ms(), payload };
+        let content = ProposalContent {
+            timestamp_ms: wall_clock_ms(),
+            payload,
+        };
         self.replica.handle_proposal(now, round, content);
         self.look_at_pending(now);
     }
@@ -267,7 +288,9 @@ impl Core {
         metrics.commits.inc();
         metrics.committed_blocks.inc_by(commit.blocks.len() as u64);
         let valid = commit.blocks.iter().filter(|block| !block.void);
-        let count = valid.map(|block| u64::from(block.block.payload().count())).sum();
+        let count = valid
+            .map(|block| u64::from(block.block.payload().count()))
+            .sum();
         metrics.committed_transactions.inc_by(count);
         let path = match commit.path {
             Path::Fast => "fast",
@@ -281,7 +304,9 @@ impl Core {
     }
 
     fn settle(&mut self, round: Round, outcome: Outcome) {
-        let Some(chunks) = self.proposed.remove(&round) else { return };
+        let Some(chunks) = self.proposed.remove(&round) else {
+            return;
+        };
         if let Outcome::Sequenced { index } = outcome {
             chunks.iter().for_each(|chunk| chunk.resolve(index));
         } else {
@@ -295,10 +320,16 @@ impl Core {
         let now = Instant::now();
         let busy = now.duration_since(started);
         self.hands.metrics.core_step.observe(busy.as_secs_f64());
-        self.hands.metrics.core_busy_us.inc_by(u64::try_from(busy.as_micros()).unwrap_or(u64::MAX));
+        self.hands
+            .metrics
+            .core_busy_us
+            .inc_by(u64::try_from(busy.as_micros()).unwrap_or(u64::MAX));
         if now.duration_since(self.status_at) >= STATUS_EVERY {
             self.status_at = now;
-            self.hands.metrics.core_queue.set(level(self.ears.inputs.len()));
+            self.hands
+                .metrics
+                .core_queue
+                .set(level(self.ears.inputs.len()));
             *self.hands.status.lock() = self.replica.status();
         }
     }

@@ -108,11 +108,13 @@ pub(crate) fn spawn(
     body: impl FnOnce() + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
     let health = Arc::clone(health);
-    Builder::new().name(format!("probity-{name}")).spawn(move || {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(body)) {
-            health.stop(panicked(name, panic.as_ref()));
-        }
-    })
+    Builder::new()
+        .name(format!("probity-{name}"))
+        .spawn(move || {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(body)) {
+                health.stop(panicked(name, panic.as_ref()));
+            }
+        })
 }
 
 /// What a caught panic is reported as.
@@ -120,7 +122,10 @@ pub(crate) fn panicked(thread: &str, panic: &(dyn Any + Send)) -> StopReason {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     let message = text.unwrap_or_else(|| "no message".to_owned());
-    StopReason::Panic { thread: thread.to_owned(), message }
+    StopReason::Panic {
+        thread: thread.to_owned(),
+        message,
+    }
 }
 
 #[cfg(test)]
@@ -141,8 +146,10 @@ mod tests {
         let health = Arc::new(Health::default());
         let thread = spawn("test", &health, || panic!("planted {}", 7)).unwrap();
         thread.join().unwrap();
-        let expected =
-            StopReason::Panic { thread: "test".into(), message: "planted 7".into() };
+        let expected = StopReason::Panic {
+            thread: "test".into(),
+            message: "planted 7".into(),
+        };
         assert_eq!(health.reason(), Some(expected));
     }
 }

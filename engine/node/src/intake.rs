@@ -19,7 +19,7 @@ use crossbeam::queue::ArrayQueue;
 use event_listener::{Event, Listener as _};
 use parking_lot::Mutex;
 use probity_core::CommitIndex;
-use probity_core::limits::{PAYLOAD_BYTES_MAX, PAYLOAD_TRANSACTIONS_MAX};
+use probity_core::limits::{PAYLOAD_BYTES_MAX, PAYLOAD_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
 
 use crate::error::SubmitError;
 use crate::health::{Health, NAP, StopReason};
@@ -31,6 +31,9 @@ use crate::wake::Bell;
 
 /// Bytes of transactions after which a chunk is closed.
 const CHUNK_BYTES: usize = 64 * 1024;
+// A chunk alone fits a block, even if every transaction is one byte with four bytes of length.
+const _: () = assert!(CHUNK_BYTES * 5 <= PAYLOAD_BYTES_MAX && TRANSACTION_BYTES_MAX <= CHUNK_BYTES);
+const _: () = assert!(CHUNK_BYTES <= PAYLOAD_TRANSACTIONS_MAX);
 /// Ids remembered in each of two generations; twice this is far above what can wait here.
 const RECENT_IDS: usize = 1 << 18;
 /// How long an id is remembered at least, unless there are too many.
@@ -55,7 +58,12 @@ pub(crate) struct Chunk {
 
 impl Chunk {
     fn new(transactions: Vec<Bytes>, bytes: usize) -> Self {
-        Self { transactions, bytes, outcome: AtomicU64::new(WAITING), decided: Event::new() }
+        Self {
+            transactions,
+            bytes,
+            outcome: AtomicU64::new(WAITING),
+            decided: Event::new(),
+        }
     }
 
     /// The transactions in order.
@@ -73,7 +81,9 @@ impl Chunk {
     }
 
     fn settle(&self, outcome: u64) {
-        let _ = self.outcome.compare_exchange(WAITING, outcome, Ordering::AcqRel, Ordering::Acquire);
+        let _ =
+            self.outcome
+                .compare_exchange(WAITING, outcome, Ordering::AcqRel, Ordering::Acquire);
         self.decided.notify(usize::MAX);
     }
 
@@ -96,6 +106,8 @@ impl Chunk {
 pub(crate) struct IntakeLimits {
     pub(crate) transactions: usize,
     pub(crate) bytes: usize,
+    /// Bytes of one own block, about.
+    pub(crate) block_bytes: usize,
 }
 
 /// What waits, shared by submitters, the intake thread and the core.
@@ -144,7 +156,9 @@ impl Intake {
     }
 
     pub(crate) fn busy() -> SubmitError {
-        SubmitError::Busy { retry_after: RETRY_AFTER }
+        SubmitError::Busy {
+            retry_after: RETRY_AFTER,
+        }
     }
 
     /// Counts a refused transaction.
@@ -171,7 +185,8 @@ impl Intake {
     }
 
     pub(crate) fn release(&self, transactions: usize, bytes: usize) {
-        self.held_transactions.fetch_sub(transactions, Ordering::Relaxed);
+        self.held_transactions
+            .fetch_sub(transactions, Ordering::Relaxed);
         self.held_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
@@ -191,15 +206,15 @@ impl Intake {
         self.held_transactions.load(Ordering::Relaxed)
     }
 
-    /// Takes whole chunks for one block, oldest first.
+    /// Takes whole chunks for one block, oldest first; at least one, which always fits.
     pub(crate) fn take(&self) -> Vec<Arc<Chunk>> {
         let (mut taken, mut count, mut bytes) = (Vec::new(), 0, 0);
         let mut pending = self.pending.lock();
         while let Some(chunk) = pending.front() {
             let chunk_bytes = chunk.bytes + 4 * chunk.transactions.len();
             let fits = count + chunk.transactions.len() <= PAYLOAD_TRANSACTIONS_MAX
-                && bytes + chunk_bytes <= PAYLOAD_BYTES_MAX;
-            if !fits {
+                && bytes + chunk_bytes <= self.limits.block_bytes;
+            if !fits && !taken.is_empty() {
                 break;
             }
             count += chunk.transactions.len();
@@ -207,7 +222,10 @@ impl Intake {
             taken.extend(pending.pop_front());
         }
         drop(pending);
-        self.release(count, taken.iter().map(|chunk: &Arc<Chunk>| chunk.bytes).sum());
+        self.release(
+            count,
+            taken.iter().map(|chunk: &Arc<Chunk>| chunk.bytes).sum(),
+        );
         self.show_pending();
         taken
     }
@@ -220,7 +238,10 @@ impl Intake {
         self.held_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.metrics.resubmitted.inc_by(count as u64);
         let mut pending = self.pending.lock();
-        chunks.into_iter().rev().for_each(|chunk| pending.push_front(chunk));
+        chunks
+            .into_iter()
+            .rev()
+            .for_each(|chunk| pending.push_front(chunk));
         drop(pending);
         self.show_pending();
     }
@@ -230,7 +251,10 @@ impl Intake {
         while let Some(batch) = self.queue.pop() {
             self.answer_stopped(batch);
         }
-        self.pending.lock().drain(..).for_each(|chunk| chunk.abandon());
+        self.pending
+            .lock()
+            .drain(..)
+            .for_each(|chunk| chunk.abandon());
     }
 
     fn show_pending(&self) {
@@ -239,14 +263,18 @@ impl Intake {
 
     fn answer_stopped(&self, batch: Batch) {
         let why = self.health.reason().unwrap_or(StopReason::Requested);
-        let answers = batch.entries.iter().map(|_| Err(SubmitError::Stopped(why.clone())));
+        let answers = batch
+            .entries
+            .iter()
+            .map(|_| Err(SubmitError::Stopped(why.clone())));
         batch.reply.answer(answers.collect());
     }
 }
 
 fn reserve(held: &AtomicUsize, more: usize, limit: usize) -> bool {
     let add = |now: usize| now.checked_add(more).filter(|sum| *sum <= limit);
-    held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
+    held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
+        .is_ok()
 }
 
 fn fault_label(fault: &TransactionFault) -> &'static str {
@@ -286,7 +314,9 @@ pub(crate) fn run(intake: &Intake, pool: &rayon::ThreadPool) {
 }
 
 fn drain(intake: &Intake) -> Vec<Batch> {
-    std::iter::from_fn(|| intake.queue.pop()).take(DRAIN_MAX).collect()
+    std::iter::from_fn(|| intake.queue.pop())
+        .take(DRAIN_MAX)
+        .collect()
 }
 
 /// Drops known ids, then checks each client's batch alone, all batches in parallel.
@@ -299,8 +329,12 @@ fn verify(
     let (batches, pool) = work;
     let one = |batch: Batch| {
         let known = |entry: &Entry| is_known(recent, entry);
-        let fresh: Vec<&[u8]> =
-            batch.entries.iter().filter(|e| !known(e)).map(|e| &*e.bytes).collect();
+        let fresh: Vec<&[u8]> = batch
+            .entries
+            .iter()
+            .filter(|e| !known(e))
+            .map(|e| &*e.bytes)
+            .collect();
         let mut valid = intake.check.verdicts(&fresh).into_iter();
         let verdict = |entry: &Entry| match known(entry) {
             true => Verdict::Known,
@@ -349,7 +383,10 @@ fn accept(intake: &Intake, recent: &mut RecentIds, work: (Batch, Vec<Verdict>)) 
     let chunks = chunks.finish();
     let answer = |(id, at): (_, usize)| Submitted::new(id, Arc::clone(&chunks[at]));
     let answers: Vec<_> = slots.into_iter().map(|slot| slot.map(answer)).collect();
-    intake.metrics.submitted.inc_by(answers.iter().filter(|a| a.is_ok()).count() as u64);
+    intake
+        .metrics
+        .submitted
+        .inc_by(answers.iter().filter(|a| a.is_ok()).count() as u64);
     intake.pending.lock().extend(chunks.iter().cloned());
     batch.reply.answer(answers);
 }

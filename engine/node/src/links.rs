@@ -33,9 +33,19 @@ impl Links {
         };
         let peers: Vec<Peer> = validators.iter().map(peer).collect();
         let ids = peers.iter().map(|peer| peer.id);
-        let by_id = ids.zip(committee.indices()).filter(|(_, index)| *index != me).collect();
+        let by_id = ids
+            .zip(committee.indices())
+            .filter(|(_, index)| *index != me)
+            .collect();
         let up = peers.iter().map(|_| AtomicBool::new(false)).collect();
-        Self { transport, committee, me, peers, by_id, up }
+        Self {
+            transport,
+            committee,
+            me,
+            peers,
+            by_id,
+            up,
+        }
     }
 
     pub(crate) fn committee(&self) -> &Arc<Committee> {
@@ -52,7 +62,11 @@ impl Links {
 
     /// Everybody else, to be listed with the transport.
     pub(crate) fn others(&self) -> Vec<Peer> {
-        self.peers.iter().filter(|peer| self.by_id.contains_key(&peer.id)).copied().collect()
+        self.peers
+            .iter()
+            .filter(|peer| self.by_id.contains_key(&peer.id))
+            .copied()
+            .collect()
     }
 
     pub(crate) fn index(&self, peer: PeerId) -> Option<ValidatorIndex> {
@@ -79,6 +93,9 @@ impl Links {
     }
 
     pub(crate) fn count_up(&self) -> usize {
-        self.up.iter().filter(|up| up.load(Ordering::Relaxed)).count()
+        self.up
+            .iter()
+            .filter(|up| up.load(Ordering::Relaxed))
+            .count()
     }
 }

@@ -130,7 +130,10 @@ mod tests {
         Metrics::count(&metrics.decisions, "path", "fast", 3);
         metrics.reject(2, "signature");
         let text = metrics.text();
-        assert!(text.contains("probity_decisions_total{path=\"fast\"} 3"), "{text}");
+        assert!(
+            text.contains("probity_decisions_total{path=\"fast\"} 3"),
+            "{text}"
+        );
         assert!(text.contains("rule=\"signature\""), "{text}");
         assert!(text.contains("# HELP probity_core_step_seconds"), "{text}");
     }

@@ -75,14 +75,21 @@ impl NodeBuilder {
     /// # Errors
     /// When a part is missing, a value is not allowed, or the storage cannot be started from.
     pub fn start(self) -> Result<Node, Error> {
-        start::start(self).map(|shared| Node { shared: Arc::new(shared) })
+        start::start(self).map(|shared| Node {
+            shared: Arc::new(shared),
+        })
     }
 }
 
 impl Node {
     /// Begins to put a node together.
     pub fn builder(config: Config) -> NodeBuilder {
-        NodeBuilder { config, storage: None, transport: None, check: None }
+        NodeBuilder {
+            config,
+            storage: None,
+            transport: None,
+            check: None,
+        }
     }
 
     /// Hands a transaction in. It is queued when this returns; the future says whether it was taken.
@@ -134,7 +141,10 @@ impl Node {
         let committee = shared.links.committee();
         let space = shared.storage.space().ok();
         Status {
-            state: shared.health.reason().map_or(State::Running, |why| State::Stopped { why }),
+            state: shared
+                .health
+                .reason()
+                .map_or(State::Running, |why| State::Stopped { why }),
             validators: committee.size(),
             crashes_tolerated: committee.crashes_tolerated(),
             peers_up: shared.links.count_up(),

@@ -84,7 +84,9 @@ impl Persister {
         if !batch.is_empty() {
             let started = Instant::now();
             self.storage.write(&batch)?;
-            self.metrics.persist_time.observe(started.elapsed().as_secs_f64());
+            self.metrics
+                .persist_time
+                .observe(started.elapsed().as_secs_f64());
             self.metrics.persist_batch.observe(f64::from(jobs));
             self.metrics.persist_bytes.inc_by(batch.bytes() as u64);
         }

@@ -17,7 +17,13 @@ pub(crate) struct RecentIds {
 impl RecentIds {
     pub(crate) fn new(capacity: usize, age_max: Duration) -> Self {
         let since = Instant::now();
-        Self { young: HashSet::new(), old: HashSet::new(), capacity, age_max, since }
+        Self {
+            young: HashSet::new(),
+            old: HashSet::new(),
+            capacity,
+            age_max,
+            since,
+        }
     }
 
     pub(crate) fn contains(&self, id: &Digest) -> bool {

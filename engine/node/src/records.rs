@@ -32,7 +32,11 @@ impl RecordSource for Records {
         visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), StorageError> {
         self.0.scan(table(of), from, &mut |key, value| {
-            if visit(key, value) { Scan::Continue } else { Scan::Stop }
+            if visit(key, value) {
+                Scan::Continue
+            } else {
+                Scan::Stop
+            }
         })
     }
 }

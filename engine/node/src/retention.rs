@@ -50,7 +50,9 @@ impl Retention {
         })?;
         let mut first = CommitIndex(1);
         storage.scan(table(RecordTable::Commits), &[], &mut |key, _| {
-            first = key.try_into().map_or(first, |key| CommitIndex(u64::from_be_bytes(key)));
+            first = key
+                .try_into()
+                .map_or(first, |key| CommitIndex(u64::from_be_bytes(key)));
             Scan::Stop
         })?;
         let gc_depth = committee.gc_depth();
@@ -77,11 +79,16 @@ impl Retention {
         if record.table != RecordTable::Commits {
             return;
         }
-        let Ok(commit) = CommitRecord::decode(&record.value) else { return };
+        let Ok(commit) = CommitRecord::decode(&record.value) else {
+            return;
+        };
         self.last_leader = commit.leader.round;
         if commit.index.0 % MARK_EVERY == 0 {
-            let mark =
-                Mark { index: commit.index, leader: commit.leader.round, written: self.written };
+            let mark = Mark {
+                index: commit.index,
+                leader: commit.leader.round,
+                written: self.written,
+            };
             batch.put(RETENTION, commit_key(mark.index), write_mark(&mark));
             self.marks.push_back(mark);
         }
@@ -89,7 +96,9 @@ impl Retention {
 
     /// Removes at most one mark's worth, and says whether it did.
     pub(crate) fn trim(&mut self, batch: &mut Batch) -> bool {
-        let Some(mark) = self.marks.front().copied() else { return false };
+        let Some(mark) = self.marks.front().copied() else {
+            return false;
+        };
         let kept = self.written - mark.written;
         if kept < self.keep_bytes || mark.leader.plus(self.safe_rounds) >= self.last_leader {
             return false;
@@ -97,7 +106,11 @@ impl Retention {
         self.marks.pop_front();
         let to = round_key(self.epoch, mark.leader.minus(self.gc_depth));
         for blocks in [RecordTable::Headers, RecordTable::Payloads] {
-            batch.remove_range(table(blocks), round_key(self.epoch, Round::GENESIS), to.clone());
+            batch.remove_range(
+                table(blocks),
+                round_key(self.epoch, Round::GENESIS),
+                to.clone(),
+            );
         }
         self.first = mark.index.next();
         let end = commit_key(self.first);
@@ -119,5 +132,9 @@ fn read_mark(key: &[u8], value: &[u8]) -> Option<Mark> {
     let index = CommitIndex(u64::from_be_bytes(key.try_into().ok()?));
     let (leader, written) = value.split_first_chunk::<4>()?;
     let written = u64::from_le_bytes(written.try_into().ok()?);
-    Some(Mark { index, leader: Round(u32::from_le_bytes(*leader)), written })
+    Some(Mark {
+        index,
+        leader: Round(u32::from_le_bytes(*leader)),
+        written,
+    })
 }

@@ -51,14 +51,29 @@ pub(crate) fn serve_queue(
     let waiting: Arc<[AtomicUsize]> = (0..peers).map(|_| AtomicUsize::new(0)).collect();
     let (sender, receiver) = bounded(peers * WAITING_PEER_MAX);
     let metrics = Arc::clone(shared.1);
-    let queue = ServeQueue { sender, waiting: Arc::clone(&waiting), metrics };
-    (queue, Server { receiver, waiting, records, links, health: Arc::clone(shared.0) })
+    let queue = ServeQueue {
+        sender,
+        waiting: Arc::clone(&waiting),
+        metrics,
+    };
+    (
+        queue,
+        Server {
+            receiver,
+            waiting,
+            records,
+            links,
+            health: Arc::clone(shared.0),
+        },
+    )
 }
 
 impl ServeQueue {
     /// Queues a request, or drops it when its peer has too many: it asks again.
     pub(crate) fn push(&self, to: ValidatorIndex, request: Request) {
-        let Some(waiting) = self.waiting.get(to.position()) else { return };
+        let Some(waiting) = self.waiting.get(to.position()) else {
+            return;
+        };
         let full = waiting.fetch_add(1, Ordering::Relaxed) >= WAITING_PEER_MAX;
         let sent = if full {
             Err(TrySendError::Full((to, request)))
@@ -76,7 +91,9 @@ impl Server {
     /// The thread.
     pub(crate) fn run(&self) {
         while !self.health.is_stopping() {
-            let Ok((to, request)) = self.receiver.recv_timeout(NAP) else { continue };
+            let Ok((to, request)) = self.receiver.recv_timeout(NAP) else {
+                continue;
+            };
             if let Some(waiting) = self.waiting.get(to.position()) {
                 waiting.fetch_sub(1, Ordering::Relaxed);
             }
@@ -106,7 +123,8 @@ impl Server {
             }
         }
         if !not_held.is_empty() {
-            self.links.send(to, Lane::Control, Message::NotHeld(not_held).encode());
+            self.links
+                .send(to, Lane::Control, Message::NotHeld(not_held).encode());
         }
     }
 
@@ -114,14 +132,17 @@ impl Server {
         let epoch = self.links.committee().epoch();
         let mut bytes = 0;
         for reference in self.own_blocks(after) {
-            let Ok(Some(block)) = read_block(&self.records, epoch, &reference) else { return };
+            let Ok(Some(block)) = read_block(&self.records, epoch, &reference) else {
+                return;
+            };
             let block = block.block();
             bytes += block.encoded_len();
             if bytes > REPLAY_BYTES_MAX {
                 return;
             }
             let (header, payload) = (block.signed_header(), block.payload().bytes());
-            self.links.send(to, Lane::CatchUp, Message::encode_replayed(header, payload));
+            self.links
+                .send(to, Lane::CatchUp, Message::encode_replayed(header, payload));
         }
     }
 
@@ -130,7 +151,9 @@ impl Server {
         let me = self.links.me();
         let mut found = Vec::new();
         let mut visit = |key: &[u8], _: &[u8]| {
-            let Some(reference) = read_key(key, epoch) else { return false };
+            let Some(reference) = read_key(key, epoch) else {
+                return false;
+            };
             if reference.author == me {
                 found.push(reference);
             }

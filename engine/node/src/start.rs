@@ -30,7 +30,12 @@ const CORE_QUEUE: usize = 4096;
 const PERSIST_QUEUE: usize = 1024;
 
 pub(crate) fn start(builder: NodeBuilder) -> Result<Shared, Error> {
-    let NodeBuilder { config, storage, transport, check } = builder;
+    let NodeBuilder {
+        config,
+        storage,
+        transport,
+        check,
+    } = builder;
     config.tuning.check()?;
     let storage = storage.ok_or(Error::Missing("storage"))?;
     let transport = transport.ok_or(Error::Missing("transport"))?;
@@ -42,18 +47,31 @@ pub(crate) fn start(builder: NodeBuilder) -> Result<Shared, Error> {
 
     let health = Arc::new(Health::default());
     let metrics = Arc::new(Metrics::new());
-    let links =
-        Arc::new(Links::new(transport, committee, config.me, &config.validators));
-    let log = CommitLog::new(Arc::clone(&storage), Arc::clone(&health), recovered.last_commit());
+    let links = Arc::new(Links::new(
+        transport,
+        committee,
+        config.me,
+        &config.validators,
+    ));
+    let log = CommitLog::new(
+        Arc::clone(&storage),
+        Arc::clone(&health),
+        recovered.last_commit(),
+    );
     let log = Arc::new(log);
     log.set_first(retention.first());
     let (bell, bell_rings) = Bell::new();
     let limits = IntakeLimits {
         transactions: config.tuning.intake_transactions,
         bytes: config.tuning.intake_bytes,
+        block_bytes: config.tuning.block_bytes,
     };
-    let intake =
-        Intake::new(limits, Arc::clone(&check), (&health, &metrics), bell.clone());
+    let intake = Intake::new(
+        limits,
+        Arc::clone(&check),
+        (&health, &metrics),
+        bell.clone(),
+    );
     let intake = Arc::new(intake);
 
     let clock = Clock::start();
@@ -96,9 +114,25 @@ pub(crate) fn start(builder: NodeBuilder) -> Result<Shared, Error> {
         health: Arc::clone(&health),
         metrics: Arc::clone(&metrics),
     };
-    let core = Core::new(replica, clock, Ears { inputs, bell: bell_rings, durable }, hands);
-    let shared =
-        Shared { intake: Arc::clone(&intake), log, links, storage, replica: status, health, metrics };
+    let core = Core::new(
+        replica,
+        clock,
+        Ears {
+            inputs,
+            bell: bell_rings,
+            durable,
+        },
+        hands,
+    );
+    let shared = Shared {
+        intake: Arc::clone(&intake),
+        log,
+        links,
+        storage,
+        replica: status,
+        health,
+        metrics,
+    };
     let threads = Threads {
         intake: Box::new(move || intake::run(&intake, &pool)),
         core: Box::new(move || core.run()),
@@ -159,8 +193,11 @@ impl Threads {
             spawn("serve", health, self.serve)?,
             spawn("persist", health, self.persist)?,
         ];
-        let (links, log, intake) =
-            (Arc::clone(&shared.links), Arc::clone(&shared.log), Arc::clone(&shared.intake));
+        let (links, log, intake) = (
+            Arc::clone(&shared.links),
+            Arc::clone(&shared.log),
+            Arc::clone(&shared.intake),
+        );
         let ended = Arc::clone(health);
         spawn("keeper", health, move || {
             for handle in handles {

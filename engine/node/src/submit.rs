@@ -24,7 +24,9 @@ pub struct Submitted {
 
 impl fmt::Debug for Submitted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Submitted").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Submitted")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -136,7 +138,10 @@ pub(crate) fn enqueue(intake: &Intake, transactions: Vec<Bytes>) -> Waiting {
     }
     if entries.is_empty() {
         reply.answer(Vec::new());
-    } else if let Err(batch) = intake.push(Batch { entries, reply: Arc::clone(&reply) }) {
+    } else if let Err(batch) = intake.push(Batch {
+        entries,
+        reply: Arc::clone(&reply),
+    }) {
         give_up(intake, batch);
     }
     if intake.stopped().is_some() {
@@ -148,11 +153,18 @@ pub(crate) fn enqueue(intake: &Intake, transactions: Vec<Bytes>) -> Waiting {
 
 fn admit(intake: &Intake, bytes: &Bytes, now_ms: u64) -> Result<Admitted, SubmitError> {
     let admitted = intake.check().admit(bytes, now_ms)?;
-    if intake.reserve(bytes.len()) { Ok(admitted) } else { Err(Intake::busy()) }
+    if intake.reserve(bytes.len()) {
+        Ok(admitted)
+    } else {
+        Err(Intake::busy())
+    }
 }
 
 fn give_up(intake: &Intake, batch: Batch) {
-    intake.release(batch.entries.len(), batch.entries.iter().map(|e| e.bytes.len()).sum());
+    intake.release(
+        batch.entries.len(),
+        batch.entries.iter().map(|e| e.bytes.len()).sum(),
+    );
     let answers = batch.entries.iter().map(|_| Err(Intake::busy()));
     batch.reply.answer(answers.collect());
 }
@@ -193,6 +205,8 @@ impl Waiting {
 
 /// Milliseconds since 1970.
 pub(crate) fn wall_clock_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

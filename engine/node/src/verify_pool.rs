@@ -72,7 +72,9 @@ pub(crate) fn run(verifier: Verifier, inbox: &InboxReceiver) {
             return;
         }
         for event in events.drain(..) {
-            let Some(from) = verifier.links.index(event.peer()) else { continue };
+            let Some(from) = verifier.links.index(event.peer()) else {
+                continue;
+            };
             if let Some(item) = verifier.read(from, event) {
                 push(&verifier, (from, &queues[from.position()]), item);
             }
@@ -166,7 +168,8 @@ impl Verifier {
             }
             Err(rejected) => {
                 tracing::debug!(peer = %from, why = %rejected.reject, "a block is refused");
-                self.metrics.reject(from.position(), rejected.reject.label());
+                self.metrics
+                    .reject(from.position(), rejected.reject.label());
                 rejected.votes.map(Input::Votes)
             }
         }

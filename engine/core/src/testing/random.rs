@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::block::{Block, BlockRef, genesis_ref};
+use crate::block::{Block, BlockRef, Slot, genesis_ref};
 use crate::committee::Committee;
 use crate::id::{Round, ValidatorIndex};
 use crate::testing::{Draft, Signing, build, committee};
@@ -181,7 +181,7 @@ impl RandomDag {
                     variants += 1;
                 }
                 for _ in 0..variants {
-                    drawing.add(round, author, &shape, chance);
+                    drawing.add(Slot { round, author }, &shape, chance);
                 }
             }
         }
@@ -226,7 +226,8 @@ impl Mood {
 
 impl Drawing {
     /// Adds one block, unless its author cannot reach a quorum of parents.
-    fn add(&mut self, round: Round, author: ValidatorIndex, shape: &Shape, chance: &mut Chance) {
+    fn add(&mut self, slot: Slot, shape: &Shape, chance: &mut Chance) {
+        let Slot { round, author } = slot;
         let Some(own) = self.own_parent(round, author, chance) else {
             return;
         };
@@ -238,7 +239,7 @@ impl Drawing {
             return;
         };
         let already = self.linked.get(&own).cloned().unwrap_or_default();
-        self.add_late(round, &already, &mut parents, chance);
+        self.add_late(round, &mut parents, chance);
         let jitter = chance.below(if bad { 200 } else { 30 });
         let timestamp_ms = u64::from(round.0) * 20 + jitter;
         let draft = Draft {
@@ -278,7 +279,11 @@ impl Drawing {
         let quorum = self.committee.thresholds().quorum;
         let mut parents = vec![own];
         let own_weight = self.committee.weight(own.author);
-        let mut weight = if own.round.next() == round { own_weight } else { 0 };
+        let mut weight = if own.round.next() == round {
+            own_weight
+        } else {
+            0
+        };
         let others = below.iter().filter(|(author, _)| **author != own.author);
         let mut others: Vec<(u64, BlockRef)> = others
             .map(|(author, variants)| {
@@ -288,7 +293,11 @@ impl Drawing {
                 let rank = rank + chance.below(1 << 32);
                 let first = chance.percent(self.mood.first_percent);
                 let last = variants.len() - 1;
-                let chosen = if first { variants[0] } else { chance.pick(&variants[last.min(1)..]) };
+                let chosen = if first {
+                    variants[0]
+                } else {
+                    chance.pick(&variants[last.min(1)..])
+                };
                 (rank, chosen)
             })
             .collect();
@@ -303,13 +312,8 @@ impl Drawing {
     }
 
     /// R10: of authors not linked in the round below, sometimes an older block that was not linked yet.
-    fn add_late(
-        &self,
-        round: Round,
-        already: &BTreeSet<BlockRef>,
-        parents: &mut Vec<BlockRef>,
-        chance: &mut Chance,
-    ) {
+    fn add_late(&self, round: Round, parents: &mut Vec<BlockRef>, chance: &mut Chance) {
+        let already = parents.first().and_then(|own| self.linked.get(own));
         let lowest = round.0.saturating_sub(self.committee.gc_depth()).max(1);
         for author in self.committee.indices() {
             if parents.iter().any(|parent| parent.author == author) || chance.percent(50) {
@@ -320,7 +324,7 @@ impl Drawing {
             let Some(late) = older.map(|variants| chance.pick(variants)).next() else {
                 continue;
             };
-            if !already.contains(&late) {
+            if !already.is_some_and(|linked| linked.contains(&late)) {
                 parents.push(late);
             }
         }

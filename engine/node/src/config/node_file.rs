@@ -35,6 +35,7 @@ pub(crate) struct RawTuning {
     idle_round_delay: Option<String>,
     intake_transactions: Option<usize>,
     intake_bytes: Option<String>,
+    block_bytes: Option<String>,
     verify_threads: Option<usize>,
     application_lag_commits: Option<u64>,
 }
@@ -124,6 +125,10 @@ impl RawTuning {
         if let Some(text) = &self.intake_bytes {
             let bytes = units::bytes("tuning.intake_bytes", text)?;
             tuning.intake_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        }
+        if let Some(text) = &self.block_bytes {
+            let bytes = units::bytes("tuning.block_bytes", text)?;
+            tuning.block_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         }
         let Tuning {
             intake_transactions,

@@ -150,6 +150,11 @@ fn every_wrong_field_of_a_node_is_named() {
         ),
         (
             "[tuning]",
+            "[tuning]\nblock_bytes = \"3MiB\"",
+            &["tuning.block_bytes", "2MiB"],
+        ),
+        (
+            "[tuning]",
             "[tuning]\nverify_threads = 0",
             &["tuning.verify_threads", "1 to 256"],
         ),
@@ -162,7 +167,7 @@ fn every_wrong_field_of_a_node_is_named() {
 #[test]
 fn tuning_is_read_and_the_rest_has_its_default() {
     let new = "[tuning]\nmin_round_delay = \"5ms\"\nintake_bytes = \"8MiB\"\nverify_threads = 3\n\
-               application_lag_commits = 9\nintake_transactions = 10";
+               application_lag_commits = 9\nblock_bytes = \"1MiB\"\nintake_transactions = 10";
     let tuning = load_with("node-0.toml", "[tuning]", new)
         .ok()
         .unwrap()
@@ -170,6 +175,7 @@ fn tuning_is_read_and_the_rest_has_its_default() {
     let expected = Tuning {
         min_round_delay: Duration::from_millis(5),
         intake_bytes: 8 << 20,
+        block_bytes: 1 << 20,
         verify_threads: 3,
         application_lag_commits: 9,
         intake_transactions: 10,

@@ -19,10 +19,13 @@ pub struct Tuning {
     /// keep an idle network warm at hardly any cost (R9).
     pub idle_round_delay: Duration,
     /// Transactions that wait for a block, at most; then submitters are told to come back. Default
-    /// 65,536: a third of a second at 200,000 a second.
+    /// 8,192: what waits longer than a second helps nobody.
     pub intake_transactions: usize,
     /// Bytes of waiting transactions, at most. Default 32 MiB: sixteen full blocks.
     pub intake_bytes: usize,
+    /// Bytes of transactions in one own block, about: a block that is larger than its network and
+    /// processors can take in one round makes every round wait. Default 256 KiB.
+    pub block_bytes: usize,
     /// Threads that verify blocks and transactions. Default: every processor but the one that
     /// decides, and at least one.
     pub verify_threads: usize,
@@ -37,8 +40,9 @@ impl Default for Tuning {
         Self {
             min_round_delay: Duration::from_micros(MIN_ROUND_DELAY_US),
             idle_round_delay: Duration::from_micros(IDLE_ROUND_DELAY_US),
-            intake_transactions: 65_536,
+            intake_transactions: 8_192,
             intake_bytes: 32 << 20,
+            block_bytes: 256 << 10,
             verify_threads: processors.saturating_sub(1).clamp(1, THREADS_MAX),
             application_lag_commits: 4_096,
         }
@@ -51,6 +55,8 @@ const THREADS_MAX: usize = 256;
 const IDLE_DELAY_MAX: Duration = Duration::from_micros(LEADER_TIMEOUT_MAX_US);
 /// A submit queue is allocated whole: 2^24 slots are some hundred megabytes.
 const INTAKE_TRANSACTIONS_MAX: usize = 1 << 24;
+/// One transaction of the greatest size.
+const BLOCK_BYTES_MIN: usize = 64 << 10;
 const INTAKE_BYTES_MAX: usize = 4 << 30;
 
 impl Tuning {
@@ -84,6 +90,9 @@ impl Tuning {
                 self.intake_bytes.to_string(),
                 "2MiB to 4GiB",
             );
+        }
+        if !(BLOCK_BYTES_MIN..=PAYLOAD_BYTES_MAX).contains(&self.block_bytes) {
+            return fault("block_bytes", self.block_bytes.to_string(), "64KiB to 2MiB");
         }
         if !(1..=THREADS_MAX).contains(&self.verify_threads) {
             return fault(

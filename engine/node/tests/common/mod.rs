@@ -17,7 +17,9 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Configurations of `n` validators whose endpoints are bound, by index.
 pub fn bound(n: u8, kind: TransactionKind) -> Vec<(Config, QuicTransport)> {
-    let signing = (1..=n).map(|seed| Keypair::from_seed(&[seed; 32])).collect();
+    let signing = (1..=n)
+        .map(|seed| Keypair::from_seed(&[seed; 32]))
+        .collect();
     let mut configs = Config::in_process(signing, Profile::default(), kind).unwrap();
     let transports: Vec<QuicTransport> = configs.iter().map(bind).collect();
     for config in &mut configs {
@@ -31,8 +33,12 @@ pub fn bound(n: u8, kind: TransactionKind) -> Vec<(Config, QuicTransport)> {
 /// Binds a validator's endpoint.
 pub fn bind(config: &Config) -> QuicTransport {
     let options = QuicOptions::for_network(*config.committee.chain().as_bytes());
-    QuicTransport::bind(config.listen, NetworkKey::from_seed(*config.network_seed), options)
-        .unwrap()
+    QuicTransport::bind(
+        config.listen,
+        NetworkKey::from_seed(*config.network_seed),
+        options,
+    )
+    .unwrap()
 }
 
 /// The same configuration once more, for a restart on the address `transport` is bound to.
@@ -66,7 +72,11 @@ impl Network {
         let chain = *bound[0].0.committee.chain();
         let start = |(config, transport): (Config, QuicTransport)| {
             let storage = LmdbStorage::open(home.path().join(config.me.to_string())).unwrap();
-            Node::builder(config).storage(storage).transport(transport).start().unwrap()
+            Node::builder(config)
+                .storage(storage)
+                .transport(transport)
+                .start()
+                .unwrap()
         };
         let nodes = bound.into_iter().map(start).collect();
         Self { nodes, home, chain }
@@ -89,7 +99,13 @@ pub fn signed(network: Digest, sender: &Keypair, number: u64) -> Bytes {
 }
 
 pub fn now_ms() -> u64 {
-    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+    u64::try_from(
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_millis(),
+    )
+    .unwrap()
 }
 
 /// The next commit, or a failed test.
@@ -112,12 +128,18 @@ pub fn read(node: &Node, after: CommitIndex, count: usize) -> Vec<Arc<Commit>> {
 
 /// The transactions of commits, in order.
 pub fn transactions(commits: &[Arc<Commit>]) -> Vec<Bytes> {
-    commits.iter().flat_map(|commit| commit.transactions().collect::<Vec<_>>()).collect()
+    commits
+        .iter()
+        .flat_map(|commit| commit.transactions().collect::<Vec<_>>())
+        .collect()
 }
 
 /// Index and digest of commits.
 pub fn digests(commits: &[Arc<Commit>]) -> Vec<(CommitIndex, Digest)> {
-    commits.iter().map(|commit| (commit.index(), commit.digest)).collect()
+    commits
+        .iter()
+        .map(|commit| (commit.index(), commit.digest))
+        .collect()
 }
 
 /// Asserts that two readers saw the same sequence as far as both read.

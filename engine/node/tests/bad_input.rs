@@ -1,0 +1,170 @@
+//! Whatever is wrong with a transaction, its sender learns it by type, and the node goes on.
+
+mod common;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use common::{Network, now_ms, signed, wait_until};
+use probity::{
+    BODY_BYTES_MAX, ClientCheck, Config, Envelope, Keypair, MemoryNetwork, MemoryStorage, Node,
+    Opaque, State, StopReason, SubmitError, TransactionFault, TransactionKind,
+};
+use probity_core::TransactionCheck;
+use probity_core::crypto::Digest;
+use probity_transport::PeerId;
+
+#[test]
+fn every_fault_of_a_transaction_has_its_error() {
+    let network = Network::start(1, TransactionKind::SignedEnvelope);
+    let node = &network.nodes[0];
+    let client = Keypair::from_seed(&[100; 32]);
+    let envelope = Envelope {
+        network: network.chain,
+        namespace: 0,
+        idempotency_key: [1; 16],
+        expires_ms: now_ms() + 30_000,
+        body: b"pay",
+    };
+    let fault = |transaction: Bytes| match node.submit_blocking(transaction) {
+        Err(SubmitError::Fault(fault)) => fault,
+        other => panic!("{other:?}"),
+    };
+    assert!(matches!(
+        fault(vec![0; 1 << 20].into()),
+        TransactionFault::TooLarge { .. }
+    ));
+    assert!(matches!(
+        fault(Bytes::from_static(b"nonsense")),
+        TransactionFault::Malformed(_)
+    ));
+    let body = vec![0; BODY_BYTES_MAX + 1];
+    let oversized = Envelope {
+        body: &body,
+        ..envelope
+    };
+    assert!(matches!(
+        fault(oversized.sign(&client)),
+        TransactionFault::TooLarge { .. }
+    ));
+    let foreign = Envelope {
+        network: Digest([9; 32]),
+        ..envelope
+    };
+    assert_eq!(fault(foreign.sign(&client)), TransactionFault::Network);
+    let late = Envelope {
+        expires_ms: now_ms() - 1,
+        ..envelope
+    };
+    assert!(matches!(
+        fault(late.sign(&client)),
+        TransactionFault::Expired { .. }
+    ));
+    let early = Envelope {
+        expires_ms: now_ms() + 3_600_000,
+        ..envelope
+    };
+    assert_eq!(fault(early.sign(&client)), TransactionFault::ExpiresTooLate);
+
+    let good = envelope.sign(&client);
+    let mut forged = good.to_vec();
+    *forged.last_mut().unwrap() ^= 1;
+    assert_eq!(fault(forged.into()), TransactionFault::BadSignature);
+    // The forged copy, of the same id, does not keep the real one out.
+    let taken = node.submit_blocking(good.clone()).unwrap();
+    let duplicate = node.submit_blocking(good).unwrap_err();
+    assert_eq!(duplicate, SubmitError::Duplicate { id: taken.id() });
+    taken.committed_blocking().unwrap();
+    let metrics = node.metrics_text();
+    assert!(metrics.contains("probity_refused_transactions_total{reason=\"duplicate\"} 1"));
+}
+
+#[test]
+fn one_bad_transaction_spoils_no_other_of_its_batch() {
+    let network = Network::start(1, TransactionKind::SignedEnvelope);
+    let client = Keypair::from_seed(&[100; 32]);
+    let mut batch: Vec<Bytes> = (0..5).map(|k| signed(network.chain, &client, k)).collect();
+    let mut forged = batch[2].to_vec();
+    *forged.last_mut().unwrap() ^= 1;
+    batch[2] = forged.into();
+    let answers = network.nodes[0].submit_batch_blocking(batch);
+    let taken: Vec<bool> = answers.iter().map(Result::is_ok).collect();
+    assert_eq!(taken, [true, true, false, true, true]);
+}
+
+fn alone(check: Option<Arc<dyn ClientCheck>>, transactions: usize) -> Node {
+    let mut config = Config::single(Keypair::from_seed(&[1; 32])).unwrap();
+    config.tuning.intake_transactions = transactions;
+    let transport = MemoryNetwork::new().transport(PeerId::new([1; 32]));
+    let builder = Node::builder(config)
+        .storage(MemoryStorage::new())
+        .transport(transport);
+    let builder = match check {
+        Some(check) => builder.check(check),
+        None => builder,
+    };
+    builder.start().unwrap()
+}
+
+#[test]
+fn a_full_node_is_busy_and_a_stopped_one_says_so() {
+    let node = alone(None, 8);
+    let batch = (0..20_u8).map(|k| vec![k].into()).collect();
+    let answers = node.submit_batch_blocking(batch);
+    let busy = |answer: &&Result<_, _>| matches!(answer, Err(SubmitError::Busy { .. }));
+    assert_eq!(answers.iter().filter(busy).count(), 12);
+    for taken in answers.into_iter().flatten() {
+        taken.committed_blocking().unwrap();
+    }
+    node.submit_blocking(Bytes::from_static(b"room again"))
+        .unwrap();
+    node.stop();
+    let error = node
+        .submit_blocking(Bytes::from_static(b"too late"))
+        .unwrap_err();
+    assert_eq!(error, SubmitError::Stopped(StopReason::Requested));
+}
+
+/// A check with a defect.
+struct Panics;
+
+impl TransactionCheck for Panics {
+    fn name(&self) -> &str {
+        Opaque::NAME
+    }
+
+    fn first_invalid(&self, _: &[&[u8]]) -> Option<usize> {
+        None
+    }
+}
+
+impl ClientCheck for Panics {
+    fn admit(&self, bytes: &[u8], now_ms: u64) -> Result<probity::Admitted, TransactionFault> {
+        Opaque.admit(bytes, now_ms)
+    }
+
+    fn verdicts(&self, _: &[&[u8]]) -> Vec<bool> {
+        panic!("a defect in the check")
+    }
+}
+
+#[test]
+fn a_panic_stops_the_node_and_names_its_thread() {
+    let node = alone(Some(Arc::new(Panics)), 8);
+    let error = node.submit_blocking(Bytes::from_static(b"x")).unwrap_err();
+    assert!(
+        matches!(error, SubmitError::Stopped(StopReason::Panic { .. })),
+        "{error}"
+    );
+    wait_until("the node stops", || node.status().state != State::Running);
+    let State::Stopped {
+        why: StopReason::Panic { thread, message },
+    } = node.status().state
+    else {
+        panic!("{:?}", node.status().state)
+    };
+    assert_eq!(
+        (thread.as_str(), message.as_str()),
+        ("intake", "a defect in the check")
+    );
+}
