@@ -33,7 +33,7 @@ fn decide(c: &mut Criterion) {
                     for block in blocks {
                         committer.insert(block);
                     }
-                    assert!(committer.commits().len() as u32 > ROUNDS / 2);
+                    assert!(committer.commits().len() > ROUNDS as usize / 2);
                     // Dropping what was collected is not part of the figure.
                     committer
                 };

@@ -93,7 +93,7 @@ fn encoded_block(committee: &Committee, transactions: usize) -> Bytes {
 fn blocks(c: &mut Criterion) {
     let mut group = c.benchmark_group("verify/block");
     for validators in [4, 100] {
-        let weights = vec![1_000_000 / validators; validators as usize];
+        let weights = vec![1_000_000 / validators; usize::try_from(validators).expect("few")];
         let committee = committee(&weights, Profile::Dual30.bounds(), 64);
         for transactions in [0, 512] {
             let bytes = encoded_block(&committee, transactions);

@@ -198,14 +198,12 @@ fn follow(node: &Node, log: &mut Log) -> Result<(), Box<dyn Error>> {
     let mut report_at = Instant::now() + REPORT_INTERVAL;
     loop {
         let left = report_at.saturating_duration_since(Instant::now());
-        if let Some(commit) = commits.next_timeout(left) {
+        if let Some(commit) = commits.next_timeout(left)? {
             transactions += commit.transactions().count();
             if commit.index().0 % DIGEST_EVERY_COMMITS == 0 {
                 digest = format!("commit {} digest {}", commit.index(), commit.digest);
                 log.note(&digest)?;
             }
-        } else if let Some(end) = commits.why_ended() {
-            return Err(end.to_string().into());
         }
         if left.is_zero() {
             let (status, at) = (node.status(), commits.position());

@@ -1,3 +1,4 @@
+//! The smallest node: one validator in this process orders one transaction.
 use probity::{CommitIndex, Config, Keypair, MemoryNetwork, MemoryStorage, Node};
 use probity_transport::PeerId;
 

@@ -130,17 +130,15 @@ fn apply(node: &Node, store: &mut Store) -> Result<(), Box<dyn Error>> {
     loop {
         let left = report_at.saturating_duration_since(Instant::now());
         // Waits for one commit, and takes along what else is there.
-        let mut waiting: Vec<_> = commits.next_timeout(left).into_iter().collect();
+        let mut waiting: Vec<_> = commits.next_timeout(left)?.into_iter().collect();
         while waiting.len() < BATCH_COMMITS_MAX {
-            let Some(commit) = commits.next_timeout(Duration::ZERO) else {
+            let Some(commit) = commits.next_timeout(Duration::ZERO)? else {
                 break;
             };
             waiting.push(commit);
         }
         if !waiting.is_empty() {
             store.apply(waiting.iter().map(AsRef::as_ref))?;
-        } else if let Some(end) = commits.why_ended() {
-            return Err(end.to_string().into());
         }
         if left.is_zero() {
             println!("commit {}: {}", store.applied.index, store.describe()?);

@@ -217,7 +217,11 @@ impl Core {
                     tracing::trace!(index = %certificate.index, "certified");
                     self.hands.metrics.certificates.inc();
                 }
-                other => self.send(other),
+                to_peers @ (Output::Broadcast(_)
+                | Output::Send { .. }
+                | Output::SendBlock { .. }
+                | Output::Serve { .. }
+                | Output::ServeReplay { .. }) => self.send(to_peers),
             }
         }
     }

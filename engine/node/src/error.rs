@@ -96,10 +96,14 @@ pub enum CommitsEnd {
 }
 
 impl Error {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "every other one is about contents"
+    )]
     pub(crate) fn recover(error: probity_core::RecoverError<StorageError>) -> Self {
         match error {
             probity_core::RecoverError::Store(error) => Self::Storage(error),
-            other => Self::Recover(format!("{other:?}")),
+            contents => Self::Recover(contents.to_string()),
         }
     }
 }

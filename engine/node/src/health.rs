@@ -54,6 +54,10 @@ pub(crate) struct Health {
 
 impl Health {
     /// Asks every thread to end. The first reason stays.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a reason is made where it is given"
+    )]
     pub(crate) fn stop(&self, why: StopReason) {
         if let Err(StopReason::Storage(_) | StopReason::Panic { .. }) = self.why.set(why.clone()) {
             tracing::error!(%why, "another fault while stopping");

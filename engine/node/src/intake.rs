@@ -249,7 +249,7 @@ impl Intake {
     /// Everybody who waits learns that the node stopped.
     pub(crate) fn abandon(&self) {
         while let Some(batch) = self.queue.pop() {
-            self.answer_stopped(batch);
+            self.answer_stopped(&batch);
         }
         self.pending
             .lock()
@@ -261,7 +261,7 @@ impl Intake {
         self.metrics.pending.set(level(self.waiting()));
     }
 
-    fn answer_stopped(&self, batch: Batch) {
+    fn answer_stopped(&self, batch: &Batch) {
         let why = self.health.reason().unwrap_or(StopReason::Requested);
         let answers = batch
             .entries

@@ -29,6 +29,10 @@ const CORE_QUEUE: usize = 4096;
 /// Requests that wait for the disk.
 const PERSIST_QUEUE: usize = 1024;
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "the one list of what is joined to what"
+)]
 pub(crate) fn start(builder: NodeBuilder) -> Result<Shared, Error> {
     let NodeBuilder {
         config,

@@ -1,7 +1,6 @@
 //! What a client holds: the answer to its batch, and the wait for the commit.
 
 use std::fmt;
-use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -142,7 +141,7 @@ pub(crate) fn enqueue(intake: &Intake, transactions: Vec<Bytes>) -> Waiting {
         entries,
         reply: Arc::clone(&reply),
     }) {
-        give_up(intake, batch);
+        give_up(intake, &batch);
     }
     if intake.stopped().is_some() {
         // The intake thread may have ended before it saw this batch.
@@ -160,7 +159,7 @@ fn admit(intake: &Intake, bytes: &Bytes, now_ms: u64) -> Result<Admitted, Submit
     }
 }
 
-fn give_up(intake: &Intake, batch: Batch) {
+fn give_up(intake: &Intake, batch: &Batch) {
     intake.release(
         batch.entries.len(),
         batch.entries.iter().map(|e| e.bytes.len()).sum(),
@@ -170,15 +169,13 @@ fn give_up(intake: &Intake, batch: Batch) {
 }
 
 impl Waiting {
-    pub(crate) fn wait(self) -> impl Future<Output = Answers> + Send + use<> {
-        async move {
-            loop {
-                let listener = self.reply.ready.listen();
-                if self.reply.answers.get().is_some() {
-                    return self.answers();
-                }
-                listener.await;
+    pub(crate) async fn wait(self) -> Answers {
+        loop {
+            let listener = self.reply.ready.listen();
+            if self.reply.answers.get().is_some() {
+                return self.answers();
             }
+            listener.await;
         }
     }
 

@@ -1,5 +1,7 @@
 //! Whatever is wrong with a transaction, its sender learns it by type, and the node goes on.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod common;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Validators over QUIC and LMDB agree on one order of signed transactions.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod common;
 
 use common::{Network, assert_same, read, signed, transactions};

@@ -1,5 +1,7 @@
 //! A validator that comes back on its disk catches up and goes on where it was.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod common;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! A reader that does not read stops its node's payload, not its votes; and it misses nothing.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod common;
 
 use common::{bound, next, wait_until};

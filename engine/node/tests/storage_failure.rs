@@ -1,5 +1,7 @@
 //! A storage that fails stops its node, and no other.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod common;
 
 use std::sync::Arc;
@@ -29,11 +31,8 @@ fn a_failed_write_stops_the_node_and_the_others_go_on() {
 
     let mut stream = nodes[3].commits_after(CommitIndex::GENESIS);
     faulty.fail_at(3, Fault::WriteError);
-    loop {
-        match stream.next_timeout(PATIENCE) {
-            Ok(commit) => drop(commit.expect("the stream ends in time")),
-            Err(_) => break,
-        }
+    while let Ok(commit) = stream.next_timeout(PATIENCE) {
+        drop(commit.expect("the stream ends in time"));
     }
     let State::Stopped {
         why: StopReason::Storage(why),

@@ -13,7 +13,7 @@ use probity_core::{
     TransactionCheck, ValidatorIndex, verify_block,
 };
 
-pub struct AcceptAll;
+pub(crate) struct AcceptAll;
 
 impl TransactionCheck for AcceptAll {
     fn name(&self) -> &str {
@@ -27,7 +27,7 @@ impl TransactionCheck for AcceptAll {
 
 /// Durable records.
 #[derive(Clone, Default)]
-pub struct Store {
+pub(crate) struct Store {
     records: BTreeMap<(u8, Vec<u8>), Bytes>,
 }
 
@@ -71,11 +71,11 @@ enum Event {
     },
 }
 
-pub struct Node {
-    pub replica: Option<Replica>,
-    pub store: Store,
-    pub commits: Vec<Arc<Commit>>,
-    pub payloads_left: usize,
+pub(crate) struct Node {
+    pub(crate) replica: Option<Replica>,
+    pub(crate) store: Store,
+    pub(crate) commits: Vec<Arc<Commit>>,
+    pub(crate) payloads_left: usize,
     life: u32,
     ticks_at: Option<Time>,
     /// Writes become durable in order; those that wait share one sync.
@@ -83,22 +83,22 @@ pub struct Node {
     sent: BTreeMap<Round, Digest>,
 }
 
-pub struct World {
-    pub committee: Arc<Committee>,
-    pub nodes: Vec<Node>,
-    pub now: Time,
+pub(crate) struct World {
+    pub(crate) committee: Arc<Committee>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) now: Time,
     keys: Vec<Keypair>,
     events: BTreeMap<u64, Event>,
     heap: BinaryHeap<Reverse<(Time, u64)>>,
     sequence: u64,
     seed: u64,
-    pub cut: Vec<(u16, u16)>,
-    pub loss_percent: u64,
-    pub delay_us: (u64, u64),
+    pub(crate) cut: Vec<(u16, u16)>,
+    pub(crate) loss_percent: u64,
+    pub(crate) delay_us: (u64, u64),
 }
 
 impl World {
-    pub fn new(seed: u64, validators: u8, profile: Profile) -> Self {
+    pub(crate) fn new(seed: u64, validators: u8, profile: Profile) -> Self {
         let keys: Vec<Keypair> = (1..=validators)
             .map(|s| Keypair::from_seed(&[s; 32]))
             .collect();
@@ -133,7 +133,7 @@ impl World {
         world
     }
 
-    pub fn random(&mut self) -> u64 {
+    pub(crate) fn random(&mut self) -> u64 {
         self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.seed;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -141,7 +141,7 @@ impl World {
         z ^ (z >> 31)
     }
 
-    pub fn start(&mut self, node: u16) {
+    pub(crate) fn start(&mut self, node: u16) {
         let me = ValidatorIndex(node);
         let recovered = Recovered::load(&self.nodes[usize::from(node)].store, &self.committee, me);
         let config = ReplicaConfig {
@@ -165,7 +165,7 @@ impl World {
         self.drain(node);
     }
 
-    pub fn crash(&mut self, node: u16) {
+    pub(crate) fn crash(&mut self, node: u16) {
         self.nodes[usize::from(node)].replica = None;
         for peer in 0..self.nodes.len() as u16 {
             if peer != node && self.nodes[usize::from(peer)].replica.is_some() {
@@ -182,7 +182,7 @@ impl World {
     }
 
     /// Says that `node` has so many more payloads to propose.
-    pub fn submit(&mut self, node: u16, payloads: usize) {
+    pub(crate) fn submit(&mut self, node: u16, payloads: usize) {
         let now = self.now;
         self.nodes[usize::from(node)].payloads_left += payloads;
         self.with(node, |replica| replica.handle_pending(now, Pending::Some));
@@ -236,6 +236,7 @@ impl World {
         }
     }
 
+    #[allow(clippy::too_many_lines, reason = "one arm an output")]
     fn carry_out(&mut self, node: u16, output: Output) {
         let at = usize::from(node);
         let now = self.now;
@@ -368,7 +369,7 @@ impl World {
     }
 
     /// Runs one event; `false` when there is none until `until`.
-    pub fn step(&mut self, until: Time) -> bool {
+    pub(crate) fn step(&mut self, until: Time) -> bool {
         let Some(Reverse((at, id))) = self.heap.peek().copied() else {
             return false;
         };
@@ -427,13 +428,13 @@ impl World {
         });
     }
 
-    pub fn run_for_ms(&mut self, ms: u64) {
+    pub(crate) fn run_for_ms(&mut self, ms: u64) {
         let until = self.now.plus_us(ms * 1000);
         while self.step(until) {}
         self.check_agreement();
     }
 
-    pub fn check_agreement(&self) {
+    pub(crate) fn check_agreement(&self) {
         let longest = self
             .nodes
             .iter()
@@ -446,7 +447,7 @@ impl World {
         }
     }
 
-    pub fn commits(&self) -> Vec<usize> {
+    pub(crate) fn commits(&self) -> Vec<usize> {
         self.nodes.iter().map(|node| node.commits.len()).collect()
     }
 }

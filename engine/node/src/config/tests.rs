@@ -102,7 +102,7 @@ fn every_wrong_field_of_the_committee_is_named() {
 
 #[test]
 fn every_wrong_field_of_a_node_is_named() {
-    let cases: [(&str, &str, &[&str]); 14] = [
+    let cases: [(&str, &str, &[&str]); 15] = [
         ("validator = 0", "validator = 4", &["validator", "\"4\""]),
         ("validator = 0", "validator = -1", &["validator", "-1"]),
         ("validator = 0", "", &["missing field `validator`"]),

@@ -1,4 +1,5 @@
 //! Networks for the tests: QUIC on loopback and LMDB in temporary directories, unless said otherwise.
+
 #![allow(dead_code, reason = "every test uses a part")]
 
 use std::sync::Arc;
@@ -13,10 +14,10 @@ use probity_core::crypto::Digest;
 use probity_transport::{NetworkKey, QuicOptions, QuicTransport};
 
 /// Long enough for a machine that does much else.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Configurations of `n` validators whose endpoints are bound, by index.
-pub fn bound(n: u8, kind: TransactionKind) -> Vec<(Config, QuicTransport)> {
+pub(crate) fn bound(n: u8, kind: TransactionKind) -> Vec<(Config, QuicTransport)> {
     let signing = (1..=n)
         .map(|seed| Keypair::from_seed(&[seed; 32]))
         .collect();
@@ -31,7 +32,7 @@ pub fn bound(n: u8, kind: TransactionKind) -> Vec<(Config, QuicTransport)> {
 }
 
 /// Binds a validator's endpoint.
-pub fn bind(config: &Config) -> QuicTransport {
+pub(crate) fn bind(config: &Config) -> QuicTransport {
     let options = QuicOptions::for_network(*config.committee.chain().as_bytes());
     QuicTransport::bind(
         config.listen,
@@ -42,7 +43,7 @@ pub fn bind(config: &Config) -> QuicTransport {
 }
 
 /// The same configuration once more, for a restart on the address `transport` is bound to.
-pub fn again(config: &Config, seed: u8) -> Config {
+pub(crate) fn again(config: &Config, seed: u8) -> Config {
     Config {
         committee: Arc::clone(&config.committee),
         transactions: config.transactions,
@@ -59,14 +60,14 @@ pub fn again(config: &Config, seed: u8) -> Config {
 }
 
 /// Validators over QUIC and LMDB, all started.
-pub struct Network {
-    pub nodes: Vec<Node>,
-    pub home: tempfile::TempDir,
-    pub chain: Digest,
+pub(crate) struct Network {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) home: tempfile::TempDir,
+    pub(crate) chain: Digest,
 }
 
 impl Network {
-    pub fn start(n: u8, kind: TransactionKind) -> Self {
+    pub(crate) fn start(n: u8, kind: TransactionKind) -> Self {
         let home = tempfile::tempdir().unwrap();
         let bound = bound(n, kind);
         let chain = *bound[0].0.committee.chain();
@@ -84,7 +85,7 @@ impl Network {
 }
 
 /// A valid transaction of `sender` with a body of its own.
-pub fn signed(network: Digest, sender: &Keypair, number: u64) -> Bytes {
+pub(crate) fn signed(network: Digest, sender: &Keypair, number: u64) -> Bytes {
     let mut key = [0; 16];
     key[..8].copy_from_slice(&number.to_le_bytes());
     let body = number.to_le_bytes();
@@ -98,7 +99,7 @@ pub fn signed(network: Digest, sender: &Keypair, number: u64) -> Bytes {
     .sign(sender)
 }
 
-pub fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     u64::try_from(
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -109,13 +110,13 @@ pub fn now_ms() -> u64 {
 }
 
 /// The next commit, or a failed test.
-pub fn next(stream: &mut CommitStream) -> Arc<Commit> {
+pub(crate) fn next(stream: &mut CommitStream) -> Arc<Commit> {
     let commit = stream.next_timeout(PATIENCE).expect("the node runs");
     commit.expect("a commit comes in time")
 }
 
 /// The commits after `after` until `count` transactions came.
-pub fn read(node: &Node, after: CommitIndex, count: usize) -> Vec<Arc<Commit>> {
+pub(crate) fn read(node: &Node, after: CommitIndex, count: usize) -> Vec<Arc<Commit>> {
     let mut stream = node.commits_after(after);
     let (mut commits, mut seen) = (Vec::new(), 0);
     while seen < count {
@@ -127,7 +128,7 @@ pub fn read(node: &Node, after: CommitIndex, count: usize) -> Vec<Arc<Commit>> {
 }
 
 /// The transactions of commits, in order.
-pub fn transactions(commits: &[Arc<Commit>]) -> Vec<Bytes> {
+pub(crate) fn transactions(commits: &[Arc<Commit>]) -> Vec<Bytes> {
     commits
         .iter()
         .flat_map(|commit| commit.transactions().collect::<Vec<_>>())
@@ -135,7 +136,7 @@ pub fn transactions(commits: &[Arc<Commit>]) -> Vec<Bytes> {
 }
 
 /// Index and digest of commits.
-pub fn digests(commits: &[Arc<Commit>]) -> Vec<(CommitIndex, Digest)> {
+pub(crate) fn digests(commits: &[Arc<Commit>]) -> Vec<(CommitIndex, Digest)> {
     commits
         .iter()
         .map(|commit| (commit.index(), commit.digest))
@@ -143,14 +144,14 @@ pub fn digests(commits: &[Arc<Commit>]) -> Vec<(CommitIndex, Digest)> {
 }
 
 /// Asserts that two readers saw the same sequence as far as both read.
-pub fn assert_same(left: &[Arc<Commit>], right: &[Arc<Commit>]) {
+pub(crate) fn assert_same(left: &[Arc<Commit>], right: &[Arc<Commit>]) {
     let shared = left.len().min(right.len());
     assert!(shared > 0);
     assert_eq!(digests(&left[..shared]), digests(&right[..shared]));
 }
 
 /// Waits until `done`, or fails.
-pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !done() {
         assert!(Instant::now() < deadline, "in vain: {what}");
