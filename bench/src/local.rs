@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use probity::Node;
+use probity::{Node, Tuning};
 use probity_core::limits::TRANSACTION_BYTES_MAX;
 
 use crate::Failure;
@@ -144,7 +144,9 @@ fn capacity(options: &LocalOptions) -> Result<usize, Failure> {
         usize::try_from(total.div_ceil(1000)).unwrap_or(usize::MAX)
     };
     let Some(rate) = options.rate else {
-        return Ok(fitting.min(lasting(rate_hoped_for(cluster))));
+        // At the end of the load the validators' queues are full of what they have accepted.
+        let queued = cluster.validators * Tuning::default().intake_transactions;
+        return Ok(fitting.min(lasting(rate_hoped_for(cluster)).saturating_add(queued)));
     };
     let wanted = lasting(rate);
     if wanted > fitting {

@@ -1,6 +1,5 @@
 //! The thread that decides: it owns the replica, and carries out what the replica asks for.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +16,7 @@ use probity_transport::Lane;
 
 use crate::commits::CommitLog;
 use crate::health::{Health, NAP};
-use crate::intake::{Chunk, Intake};
+use crate::intake::Intake;
 use crate::links::Links;
 use crate::metrics::{Metrics, level};
 use crate::persist::{Durable, Job};
@@ -88,8 +87,6 @@ pub(crate) struct Core {
     hands: Hands,
     durable: PersistTicket,
     pending: Pending,
-    // Chunks in own blocks that are not decided yet.
-    proposed: BTreeMap<Round, Vec<Arc<Chunk>>>,
     status_at: Instant,
 }
 
@@ -102,7 +99,6 @@ impl Core {
             hands,
             durable: PersistTicket::default(),
             pending: Pending::None,
-            proposed: BTreeMap::new(),
             status_at: Instant::now(),
         }
     }
@@ -118,9 +114,6 @@ impl Core {
             self.show_status(started);
         }
         *self.hands.status.lock() = self.replica.status();
-        let open = std::mem::take(&mut self.proposed);
-        open.into_values()
-            .for_each(|chunks| self.hands.intake.put_back(chunks));
         self.hands.intake.abandon();
     }
 
@@ -266,7 +259,7 @@ impl Core {
         let payload = Payload::from_transactions(&transactions);
         drop(transactions);
         if !chunks.is_empty() {
-            self.proposed.insert(round, chunks);
+            self.hands.intake.set_proposed(round, chunks);
         }
         let now = self.clock.now();
         let content = ProposalContent {
@@ -308,9 +301,10 @@ impl Core {
     }
 
     fn settle(&mut self, round: Round, outcome: Outcome) {
-        let Some(chunks) = self.proposed.remove(&round) else {
+        let chunks = self.hands.intake.take_proposed(round);
+        if chunks.is_empty() {
             return;
-        };
+        }
         if let Outcome::Sequenced { index } = outcome {
             chunks.iter().for_each(|chunk| chunk.resolve(index));
         } else {

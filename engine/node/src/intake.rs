@@ -9,7 +9,7 @@
 //! A [`Chunk`] is what one batch became, at most 64 KiB of it. Own blocks carry whole chunks, and a
 //! chunk is acknowledged at once, so an acknowledgement costs nothing per transaction.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -18,14 +18,14 @@ use bytes::Bytes;
 use crossbeam::queue::ArrayQueue;
 use event_listener::{Event, Listener as _};
 use parking_lot::Mutex;
-use probity_core::CommitIndex;
 use probity_core::limits::{PAYLOAD_BYTES_MAX, PAYLOAD_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
+use probity_core::{CommitIndex, Round};
 
 use crate::error::SubmitError;
 use crate::health::{Health, NAP, StopReason};
 use crate::metrics::{Metrics, level};
 use crate::recent::RecentIds;
-use crate::submit::{Batch, Entry, Submitted};
+use crate::submit::{Batch, Entry, Reply, Submitted};
 use crate::transaction::{ClientCheck, Deduplicate, TransactionFault};
 use crate::wake::Bell;
 
@@ -123,6 +123,9 @@ pub(crate) struct Intake {
     held_bytes: AtomicUsize,
     // Held for moving a few pointers: by the intake once a batch, by the core once a block.
     pending: Mutex<VecDeque<Arc<Chunk>>>,
+    // Kept here, not in their threads, so that a thread's panic leaves nobody waiting.
+    proposed: Mutex<BTreeMap<Round, Vec<Arc<Chunk>>>>,
+    in_hand: Mutex<Vec<(Arc<Reply>, usize)>>,
     core: Bell,
 }
 
@@ -143,6 +146,8 @@ impl Intake {
             held_transactions: AtomicUsize::new(0),
             held_bytes: AtomicUsize::new(0),
             pending: Mutex::new(VecDeque::new()),
+            proposed: Mutex::default(),
+            in_hand: Mutex::default(),
             core,
         }
     }
@@ -249,25 +254,34 @@ impl Intake {
     /// Everybody who waits learns that the node stopped.
     pub(crate) fn abandon(&self) {
         while let Some(batch) = self.queue.pop() {
-            self.answer_stopped(&batch);
+            self.answer_stopped(&batch.reply, batch.entries.len());
         }
-        self.pending
-            .lock()
-            .drain(..)
-            .for_each(|chunk| chunk.abandon());
+        for (reply, entries) in std::mem::take(&mut *self.in_hand.lock()) {
+            self.answer_stopped(&reply, entries);
+        }
+        let proposed = std::mem::take(&mut *self.proposed.lock());
+        let pending = std::mem::take(&mut *self.pending.lock());
+        let chunks = proposed.into_values().flatten().chain(pending);
+        chunks.for_each(|chunk| chunk.abandon());
+    }
+
+    /// These chunks are in the own block of `round`.
+    pub(crate) fn set_proposed(&self, round: Round, chunks: Vec<Arc<Chunk>>) {
+        self.proposed.lock().insert(round, chunks);
+    }
+
+    /// The chunks of an own block whose end is known.
+    pub(crate) fn take_proposed(&self, round: Round) -> Vec<Arc<Chunk>> {
+        self.proposed.lock().remove(&round).unwrap_or_default()
     }
 
     fn show_pending(&self) {
         self.metrics.pending.set(level(self.waiting()));
     }
 
-    fn answer_stopped(&self, batch: &Batch) {
+    fn answer_stopped(&self, reply: &Reply, entries: usize) {
         let why = self.health.reason().unwrap_or(StopReason::Requested);
-        let answers = batch
-            .entries
-            .iter()
-            .map(|_| Err(SubmitError::Stopped(why.clone())));
-        batch.reply.answer(answers.collect());
+        reply.answer(vec![Err(SubmitError::Stopped(why)); entries]);
     }
 }
 
@@ -302,11 +316,16 @@ pub(crate) fn run(intake: &Intake, pool: &rayon::ThreadPool) {
             }
             continue;
         }
+        let replies = batches
+            .iter()
+            .map(|batch| (Arc::clone(&batch.reply), batch.entries.len()));
+        *intake.in_hand.lock() = replies.collect();
         recent.age(Instant::now());
         let verified = verify(intake, &recent, (batches, pool));
         for (batch, verdicts) in verified {
             accept(intake, &mut recent, (batch, verdicts));
         }
+        intake.in_hand.lock().clear();
         intake.show_pending();
         intake.core.ring();
     }
