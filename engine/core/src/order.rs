@@ -14,23 +14,25 @@
 //! grew, and anchors are consulted only after some slot was newly decided, in one pass from the top down (R18).
 
 use std::collections::BTreeMap;
-use std::collections::VecDeque;
 
 use crate::block::Slot;
 use crate::committee::Committee;
 use crate::crypto::Digest;
 use crate::dag::{BlockId, Dag};
-use crate::id::{Round, ValidatorIndex};
+use crate::id::Round;
 use crate::thresholds::Rule;
 
 pub(crate) mod leaders;
 pub(crate) mod linearize;
 pub(crate) mod votes;
 
-use leaders::Schedule;
+use leaders::{Leaders, Schedule};
 pub use votes::Path;
 use votes::{Certifies, Votes, certifies, decide_directly, votes_among};
 pub(crate) use votes::{Decided, Decision};
+
+/// Output rounds whose leaders stay known: proposing asks for the primaries of the two rounds below its own (R9).
+const ROUNDS_BACK: u32 = 4;
 
 /// A decided slot that is next in the output.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,12 +46,10 @@ pub(crate) struct OutputSlot {
 /// The commit rule's state: votes, decisions, and how far the output has come.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
-    schedule: Schedule,
     votes: Votes,
     /// The first slot that is not output yet: its round, and its place in the round's order.
     cursor: (Round, usize),
-    /// `slots(r)` from the cursor's round on.
-    slots: VecDeque<Vec<ValidatorIndex>>,
+    leaders: Leaders,
 }
 
 /// The first slot at or above a round that is not skipped (R17).
@@ -62,16 +62,18 @@ enum Anchor {
 impl Order {
     /// Starts at the slot after `last`, the last output slot, or at round 1.
     pub(crate) fn new(committee: &Committee, gc_round: Round, last: Option<Slot>) -> Self {
-        let schedule = Schedule::initial(committee);
         let first_round = last.map_or(Round(1), |slot| slot.round);
         let mut order = Self {
-            schedule,
             votes: Votes::new(gc_round),
             cursor: (first_round, 0),
-            slots: VecDeque::new(),
+            leaders: Leaders::new(
+                Schedule::initial(committee),
+                first_round.minus(ROUNDS_BACK).max(Round(1)),
+            ),
         };
         if let Some(last) = last {
-            let leaders = order.leaders(last.round);
+            order.leaders.extend(last.round);
+            let leaders = order.leaders.of(last.round);
             let at = leaders.iter().position(|leader| *leader == last.author);
             let at = at.expect("the last output slot's author leads its round");
             order.cursor = (last.round, at);
@@ -80,37 +82,15 @@ impl Order {
         order
     }
 
-    /// The leaders of a round in slot order.
-    pub(crate) fn leaders(&self, round: Round) -> Vec<ValidatorIndex> {
-        let at = round
-            .0
-            .checked_sub(self.cursor.0.0)
-            .map(|above| above as usize);
-        match at.and_then(|at| self.slots.get(at)) {
-            Some(leaders) => leaders.clone(),
-            None => self.schedule.slots(round),
-        }
-    }
-
-    /// The first slot of a round; `None` for round 0, whose slots do not exist.
+    /// The first slot of a round within the window; `None` for round 0, whose slots do not exist.
     pub(crate) fn primary(&self, round: Round) -> Option<Slot> {
-        if round == Round::GENESIS {
-            return None;
-        }
-        let at = round
-            .0
-            .checked_sub(self.cursor.0.0)
-            .map(|above| above as usize);
-        let author = match at.and_then(|at| self.slots.get(at)) {
-            Some(leaders) => leaders.first().copied(),
-            None => self.schedule.slots(round).first().copied(),
-        };
-        author.map(|author| Slot { round, author })
+        let author = *self.leaders.of(round).first()?;
+        Some(Slot { round, author })
     }
 
     /// The number of the schedule in force (R29).
     pub(crate) fn schedule_id(&self) -> u64 {
-        self.schedule.id()
+        self.leaders.schedule().id()
     }
 
     /// What is known about a slot's votes.
@@ -130,7 +110,7 @@ impl Order {
     /// Counts a newly accepted block and decides what it settles (R16, R17).
     pub(crate) fn handle_accepted(&mut self, dag: &Dag, id: BlockId) {
         self.votes.observe(dag, id);
-        self.extend_slots(dag.highest_round());
+        self.leaders.extend(dag.highest_round());
         let mut news = false;
         for depth in [1, 2] {
             if id.round.0 > depth {
@@ -145,7 +125,7 @@ impl Order {
     /// The next decided slot in slot order, if it is decided (R18).
     pub(crate) fn next_output(&self) -> Option<OutputSlot> {
         let (round, at) = self.cursor;
-        let leaders = self.slots.front()?;
+        let leaders = self.leaders.of(round);
         let slot = Slot {
             round,
             author: *leaders.get(at)?,
@@ -161,29 +141,17 @@ impl Order {
     /// Moves past the slot that [`Order::next_output`] named.
     pub(crate) fn advance(&mut self) {
         let (round, at) = self.cursor;
-        let count = match self.slots.front() {
-            Some(leaders) => leaders.len(),
-            None => self.schedule.slots(round).len(),
-        };
-        if at + 1 < count {
+        if at + 1 < self.leaders.of(round).len() {
             self.cursor = (round, at + 1);
         } else {
-            self.slots.pop_front();
             self.cursor = (round.next(), 0);
+            self.leaders.forget_below(round.minus(ROUNDS_BACK));
         }
     }
 
     /// Forgets votes of collected rounds (R22).
     pub(crate) fn collect(&mut self, gc_round: Round) {
         self.votes.collect(gc_round);
-    }
-
-    fn extend_slots(&mut self, highest: Round) {
-        let known = u32::try_from(self.slots.len()).expect("the window is bounded");
-        let from = self.cursor.0.plus(known);
-        for round in (from.0..=highest.0).map(Round) {
-            self.slots.push_back(self.schedule.slots(round));
-        }
     }
 
     /// R16 for every open slot of a round; whether one was decided.
@@ -246,8 +214,7 @@ impl Order {
 
     /// The first slot of `round` that is not skipped and not output; `None` if there is none.
     fn first_not_skipped(&self, round: Round) -> Option<Anchor> {
-        let above = (round.0 - self.cursor.0.0) as usize;
-        for author in self.slots.get(above)? {
+        for author in self.leaders.of(round) {
             let slot = Slot {
                 round,
                 author: *author,

@@ -100,6 +100,8 @@ pub struct Replica {
     regrounded: Round,
 
     records: Vec<Record>,
+    /// Held outputs wait for the ticket that comes next.
+    commits_wait: bool,
     last_ticket: PersistTicket,
     durable: PersistTicket,
     /// Outputs that wait until their ticket is durable.
@@ -253,7 +255,7 @@ impl Replica {
                 break;
             }
         }
-        if self.records.len() > RECORDS_WAITING_MAX {
+        if self.commits_wait || self.records.len() > RECORDS_WAITING_MAX {
             self.persist();
         }
     }
@@ -269,7 +271,8 @@ impl Replica {
 
     /// Hands all waiting records to the shell; everything emitted until now is durable with this ticket.
     fn persist(&mut self) -> PersistTicket {
-        self.last_ticket = PersistTicket(self.last_ticket.0 + 1);
+        self.last_ticket = self.next_ticket();
+        self.commits_wait = false;
         let records = std::mem::take(&mut self.records);
         self.outputs.push_back(Output::Persist {
             ticket: self.last_ticket,
@@ -278,9 +281,15 @@ impl Replica {
         self.last_ticket
     }
 
-    /// Emits `output` once everything persisted so far is durable.
+    fn next_ticket(&self) -> PersistTicket {
+        PersistTicket(self.last_ticket.0 + 1)
+    }
+
+    /// Emits `output` once the records made so far are durable, and has them persisted at the end of this step:
+    /// the commits of one step are one write.
     fn hold(&mut self, output: Output) {
-        self.held.push_back((self.last_ticket, output));
+        self.commits_wait = true;
+        self.held.push_back((self.next_ticket(), output));
     }
 
     fn accept(&mut self, now: Time, block: &Arc<Block>) {

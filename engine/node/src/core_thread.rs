@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, SendTimeoutError, Sender};
-use crossbeam::select;
 use parking_lot::Mutex;
 use probity_core::crypto::Keypair;
 use probity_core::{
@@ -22,6 +21,7 @@ use crate::metrics::{Metrics, level};
 use crate::persist::{Durable, Job};
 use crate::serve::{Request, ServeQueue};
 use crate::submit::wall_clock_ms;
+use crate::wake::Bell;
 
 /// Inputs taken before the outputs are looked at.
 const INPUTS_PER_STEP: usize = 64;
@@ -61,7 +61,7 @@ impl Clock {
 /// What the core hears.
 pub(crate) struct Ears {
     pub(crate) inputs: Receiver<Input>,
-    pub(crate) bell: Receiver<()>,
+    pub(crate) bell: Bell,
     pub(crate) durable: Durable,
 }
 
@@ -107,9 +107,9 @@ impl Core {
     pub(crate) fn run(mut self) {
         self.carry_out();
         while !self.hands.health.is_stopping() {
-            let first = self.wait();
+            self.wait();
             let started = Instant::now();
-            self.take_inputs(first);
+            self.take_inputs();
             self.carry_out();
             self.show_status(started);
         }
@@ -118,28 +118,25 @@ impl Core {
     }
 
     /// Sleeps until something arrives or is due.
-    fn wait(&self) -> Option<Input> {
+    fn wait(&self) {
+        if !self.ears.inputs.is_empty() {
+            return;
+        }
         let now = self.clock.now();
         let due = self
             .replica
             .next_deadline()
             .map(|at| Duration::from_micros(at.since_us(now)));
-        select! {
-            recv(self.ears.inputs) -> input => input.ok(),
-            recv(self.ears.bell) -> _ => None,
-            default(due.map_or(NAP, |due| due.min(NAP))) => None,
-        }
+        self.ears.bell.wait(due.map_or(NAP, |due| due.min(NAP)));
     }
 
-    fn take_inputs(&mut self, first: Option<Input>) {
+    fn take_inputs(&mut self) {
         let now = self.clock.now();
         self.look_at_durable(now);
-        let more = self.ears.inputs.clone();
-        let inputs = first
-            .into_iter()
-            .chain(more.try_iter())
-            .take(INPUTS_PER_STEP);
-        for input in inputs {
+        for _ in 0..INPUTS_PER_STEP {
+            let Ok(input) = self.ears.inputs.try_recv() else {
+                break;
+            };
             self.hands.metrics.core_inputs.inc();
             self.handle(now, input);
         }

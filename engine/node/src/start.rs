@@ -22,7 +22,7 @@ use crate::records::Records;
 use crate::retention::Retention;
 use crate::serve::serve_queue;
 use crate::verify_pool::{self, Verifier};
-use crate::wake::Bell;
+use crate::wake::{Bell, ToCore};
 
 /// Inputs that wait for the core.
 const CORE_QUEUE: usize = 4096;
@@ -64,7 +64,7 @@ pub(crate) fn start(builder: NodeBuilder) -> Result<Shared, Error> {
     );
     let log = Arc::new(log);
     log.set_first(retention.first());
-    let (bell, bell_rings) = Bell::new();
+    let bell = Bell::default();
     let limits = IntakeLimits {
         transactions: config.tuning.intake_transactions,
         bytes: config.tuning.intake_bytes,
@@ -92,7 +92,7 @@ pub(crate) fn start(builder: NodeBuilder) -> Result<Shared, Error> {
         storage: Arc::clone(&storage),
         jobs,
         durable: durable.clone(),
-        core: bell,
+        core: bell.clone(),
         retention,
         log: Arc::clone(&log),
         health: Arc::clone(&health),
@@ -103,7 +103,10 @@ pub(crate) fn start(builder: NodeBuilder) -> Result<Shared, Error> {
         check,
         health: Arc::clone(&health),
         metrics: Arc::clone(&metrics),
-        core: core_sender,
+        core: ToCore {
+            inputs: core_sender,
+            bell: bell.clone(),
+        },
         pool: Arc::clone(&pool),
     };
     let hands = Hands {
@@ -123,7 +126,7 @@ pub(crate) fn start(builder: NodeBuilder) -> Result<Shared, Error> {
         clock,
         Ears {
             inputs,
-            bell: bell_rings,
+            bell,
             durable,
         },
         hands,

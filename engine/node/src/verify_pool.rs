@@ -13,7 +13,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use crossbeam::channel::Sender;
 use parking_lot::Mutex;
 use probity_core::{Delivery, Link, Message, ValidatorIndex, verify_block};
 use probity_transport::{Event, InboxReceiver, RecvStatus};
@@ -23,6 +22,7 @@ use crate::health::{Health, NAP};
 use crate::links::Links;
 use crate::metrics::Metrics;
 use crate::transaction::ClientCheck;
+use crate::wake::ToCore;
 
 /// Bytes of one peer's blocks that may wait for verification.
 const WAITING_BYTES_MAX: usize = 16 << 20;
@@ -37,7 +37,7 @@ pub(crate) struct Verifier {
     pub(crate) check: Arc<dyn ClientCheck>,
     pub(crate) health: Arc<Health>,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) core: Sender<Input>,
+    pub(crate) core: ToCore,
     pub(crate) pool: Arc<rayon::ThreadPool>,
 }
 

@@ -3,6 +3,8 @@
 //! Every eligible validator is a leader of every round; the order is a weighted permutation drawn from the epoch's
 //! seed and the round, by an algorithm of our own with frozen vectors, so no library upgrade can change it.
 
+use std::collections::VecDeque;
+
 use crate::committee::Committee;
 use crate::crypto::{Context, Digest, hash, hasher};
 use crate::id::{Round, ValidatorIndex};
@@ -65,5 +67,52 @@ impl Schedule {
             order.push(author);
         }
         order
+    }
+}
+
+/// The leaders of the rounds of the window, drawn once.
+#[derive(Clone, Debug)]
+pub(crate) struct Leaders {
+    schedule: Schedule,
+    lowest: Round,
+    rows: VecDeque<Vec<ValidatorIndex>>,
+}
+
+impl Leaders {
+    pub(crate) fn new(schedule: Schedule, lowest: Round) -> Self {
+        Self {
+            schedule,
+            lowest,
+            rows: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// The leaders of a round in slot order; empty outside the window.
+    pub(crate) fn of(&self, round: Round) -> &[ValidatorIndex] {
+        let above = round
+            .0
+            .checked_sub(self.lowest.0)
+            .map(|above| above as usize);
+        above
+            .and_then(|at| self.rows.get(at))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// Draws the leaders of all rounds up to `highest`.
+    pub(crate) fn extend(&mut self, highest: Round) {
+        let known = u32::try_from(self.rows.len()).expect("the window is bounded");
+        for round in (self.lowest.plus(known).0..=highest.0).map(Round) {
+            self.rows.push_back(self.schedule.slots(round));
+        }
+    }
+
+    pub(crate) fn forget_below(&mut self, round: Round) {
+        while self.lowest < round && self.rows.pop_front().is_some() {
+            self.lowest = self.lowest.next();
+        }
     }
 }

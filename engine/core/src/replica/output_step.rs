@@ -67,7 +67,6 @@ impl Replica {
         let encoded = record.encode();
         let digest = digest_of(&encoded);
         self.records.extend(Record::commit(&record, encoded));
-        self.persist();
         let mut blocks = Vec::with_capacity(ordered.len());
         let mut outcomes = Vec::new();
         for (id, reference, void) in ordered {

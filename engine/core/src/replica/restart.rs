@@ -64,6 +64,7 @@ fn empty(config: ReplicaConfig, recovered: &Recovered, now: Time) -> Replica {
         skipped: Vec::new(),
         regrounded: Round::GENESIS,
         records: Vec::new(),
+        commits_wait: false,
         last_ticket: PersistTicket(0),
         durable: PersistTicket(0),
         held: VecDeque::new(),
