@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::crypto::{Context, Digest, PublicKey, hash, hasher};
+use crate::crypto::{Context, Digest, PublicKey, Signature, hash, hasher, verify};
 use crate::id::{Round, ValidatorIndex};
 use crate::limits::{
     COMMIT_VOTES_MAX, EVIDENCE_MAX, GC_DEPTH_ROUNDS, GC_DEPTH_ROUNDS_MAX, HEADER_BYTES_MAX,
@@ -58,6 +58,9 @@ pub struct Committee {
     genesis: Vec<Digest>,
     /// `weight_of_byte[i][b]`: weight of the members named by the bits of `b`, from member `8 * i` on.
     weight_of_byte: Vec<[u64; 256]>,
+    /// Signatures are the stand-ins of `testing`.
+    #[cfg(any(test, feature = "testing"))]
+    stand_in: bool,
 }
 
 impl Committee {
@@ -110,6 +113,8 @@ impl Committee {
             gc_depth: config.gc_depth,
             genesis,
             weight_of_byte,
+            #[cfg(any(test, feature = "testing"))]
+            stand_in: false,
         })
     }
 
@@ -145,6 +150,31 @@ impl Committee {
     pub(crate) fn with_thresholds(mut self, thresholds: Thresholds) -> Self {
         self.thresholds = thresholds;
         self
+    }
+
+    /// The same committee, whose members sign with `testing::stand_in_signature`: for simulations of many hours.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub(crate) fn with_stand_in_signatures(mut self) -> Self {
+        self.stand_in = true;
+        self
+    }
+
+    /// Whether `author` signed `message` (R3, R4.7): every signature of the protocol is checked here.
+    pub(crate) fn verifies(
+        &self,
+        author: ValidatorIndex,
+        message: &[u8],
+        signature: &Signature,
+    ) -> bool {
+        let Some(member) = self.member(author) else {
+            return false;
+        };
+        #[cfg(any(test, feature = "testing"))]
+        if self.stand_in {
+            return crate::testing::stand_in_signature(&member.key, message) == *signature;
+        }
+        verify(&member.key, message, signature)
     }
 
     /// The epoch's number.

@@ -23,6 +23,8 @@ use crate::verify::{SignedVotes, VerifiedBlock};
 
 mod admit;
 mod checks;
+#[cfg(any(test, feature = "testing"))]
+mod lawless;
 mod output_step;
 mod propose;
 mod restart;
@@ -108,6 +110,9 @@ pub struct Replica {
     held: VecDeque<(PersistTicket, Output)>,
     outputs: VecDeque<Output>,
     accepted_blocks: u64,
+    /// A Byzantine validator of a simulator.
+    #[cfg(any(test, feature = "testing"))]
+    lawless: bool,
 }
 
 /// Accepted blocks that may wait for the next `Persist` before one is made for them alone.
@@ -235,6 +240,7 @@ impl Replica {
             missing_blocks: self.fetch.len(),
             accepted_blocks: self.accepted_blocks,
             equivocations: self.equivocations.len(),
+            leader_timeout_us: self.clock.leader_timeout_us(),
             amnesia: self.amnesia,
         }
     }
@@ -295,6 +301,17 @@ impl Replica {
     fn accept(&mut self, now: Time, block: &Arc<Block>) {
         admit::accept(self, now, block);
     }
+
+    #[cfg(any(test, feature = "testing"))]
+    fn is_lawless(&self) -> bool {
+        self.lawless
+    }
+
+    #[cfg(not(any(test, feature = "testing")))]
+    #[allow(clippy::unused_self, reason = "the other build looks")]
+    const fn is_lawless(&self) -> bool {
+        false
+    }
 }
 
 /// A look at a replica, for `status()` and tests.
@@ -322,6 +339,8 @@ pub struct ReplicaStatus {
     pub accepted_blocks: u64,
     /// Slots known to hold two signed headers, above the gc round.
     pub equivocations: usize,
+    /// How long a missing leader is waited for (R9), in microseconds.
+    pub leader_timeout_us: u64,
     /// Somebody else signs with our key, or our disk lost what we signed: no more proposals (R37).
     pub amnesia: bool,
 }

@@ -18,7 +18,7 @@ mod reference;
 
 pub use builder::{
     AcceptAll, Draft, Signing, VALID_CHECK, build, committee, full_dag, keypair, mutated, proposal,
-    sign,
+    sign, stand_in_signature, with_stand_in_signatures,
 };
 pub use committer::{Checkpoint, Committed, Committer, DecidedSlot, Verdict};
 pub use dag_text::{DagText, DagTextError};

@@ -16,7 +16,7 @@ use crate::block::{Block, BlockRef, CommitVote, EquivocationProof, Header, Paylo
 use crate::block::{genesis_ref, header_digests, preimage};
 use crate::codec::{self, DecodeError, DecodedHeader};
 use crate::committee::{Committee, PROTOCOL_VERSION, Tally};
-use crate::crypto::{self, Digest, Signature};
+use crate::crypto::{Digest, Signature};
 use crate::id::Round;
 use crate::limits::{PAYLOAD_BYTES_MAX, PAYLOAD_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
 
@@ -78,9 +78,6 @@ impl SignedVotes {
     /// Whether the signature covers these votes (R3): what an outsider checks, without the rest of the header.
     #[must_use]
     pub fn verify(&self, committee: &Committee) -> bool {
-        let Some(member) = committee.member(self.slot.author) else {
-            return false;
-        };
         let header_digest = codec::votes_digest(&self.body_digest, &self.votes);
         let message = preimage(
             committee.chain(),
@@ -88,7 +85,7 @@ impl SignedVotes {
             self.slot,
             &header_digest,
         );
-        crypto::verify(&member.key, &message, &self.signature)
+        committee.verifies(self.slot.author, &message, &self.signature)
     }
 }
 
@@ -315,16 +312,13 @@ fn check_parent(header: &Header, parent: &BlockRef, committee: &Committee) -> Re
 /// R4.5: whether a proof shows two headers of one slot, both signed for this chain and epoch (R12).
 #[must_use]
 pub fn verify_evidence(proof: &EquivocationProof, committee: &Committee) -> bool {
-    let Some(member) = committee.member(proof.author) else {
-        return false;
-    };
     let slot = Slot {
         round: proof.round,
         author: proof.author,
     };
     let signed = |(digest, signature): &(Digest, Signature)| {
         let message = preimage(committee.chain(), committee.epoch(), slot, digest);
-        crypto::verify(&member.key, &message, signature)
+        committee.verifies(proof.author, &message, signature)
     };
     proof.round > Round::GENESIS
         && proof.first.0 < proof.second.0

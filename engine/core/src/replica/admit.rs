@@ -23,7 +23,7 @@ impl Replica {
         if self.is_known(&reference) {
             return;
         }
-        if reference.author == self.config.me {
+        if reference.author == self.config.me && !self.is_lawless() {
             self.suspect_amnesia(block.block());
             return;
         }
@@ -82,7 +82,12 @@ impl Replica {
         weight > self.committee.thresholds().byzantine
     }
 
-    fn suspend_or_ready(&mut self, now: Time, from: ValidatorIndex, block: VerifiedBlock) {
+    pub(super) fn suspend_or_ready(
+        &mut self,
+        now: Time,
+        from: ValidatorIndex,
+        block: VerifiedBlock,
+    ) {
         let missing = self.dag.missing_parents(block.block());
         if missing.is_empty() {
             self.ready.push_back(block);

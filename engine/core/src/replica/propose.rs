@@ -376,6 +376,11 @@ impl Replica {
             self.outputs.push_back(Output::Outcome { round, outcome });
             return;
         }
+        if self.is_lawless() {
+            // Its header may have been changed to name parents that are not here.
+            self.suspend_or_ready(now, self.config.me, block);
+            return;
+        }
         self.accept(now, block.block());
     }
 
@@ -383,6 +388,9 @@ impl Replica {
     pub(super) fn note_own(&mut self, block: &Block) {
         let payload_bytes = block.payload().bytes().len();
         self.own_refs.push_back(block.reference());
+        if self.is_lawless() {
+            self.own_refs.make_contiguous().sort_by_key(|own| own.round);
+        }
         self.own_open
             .insert(block.round(), OwnBlock { payload_bytes });
         self.own_payload_bytes += payload_bytes;

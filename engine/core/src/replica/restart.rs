@@ -70,6 +70,8 @@ fn empty(config: ReplicaConfig, recovered: &Recovered, now: Time) -> Replica {
         held: VecDeque::new(),
         outputs: VecDeque::new(),
         accepted_blocks: 0,
+        #[cfg(any(test, feature = "testing"))]
+        lawless: false,
         committee,
         config,
     }

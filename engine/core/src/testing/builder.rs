@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::block::{Block, BlockRef, Header, Payload, Proposal, genesis_ref};
 use crate::committee::{Committee, CommitteeConfig, Member, PROTOCOL_VERSION};
-use crate::crypto::{Digest, Keypair, Signature};
+use crate::crypto::{Digest, Keypair, PublicKey, Signature};
 use crate::id::{Round, ValidatorIndex};
 use crate::thresholds::{FaultBounds, Thresholds};
 use crate::verify::TransactionCheck;
@@ -85,6 +85,23 @@ pub fn mutated(committee: &Committee, change: impl FnOnce(&mut Thresholds)) -> C
     let mut thresholds = *committee.thresholds();
     change(&mut thresholds);
     committee.clone().with_thresholds(thresholds)
+}
+
+/// The same committee with signatures that cost a hash instead of a curve operation. Whoever knows a public key can
+/// make one, so a simulator must not let a validator sign for another.
+#[must_use]
+pub fn with_stand_in_signatures(committee: Committee) -> Committee {
+    committee.with_stand_in_signatures()
+}
+
+/// What a member signs with in a committee of [`with_stand_in_signatures`].
+#[must_use]
+pub fn stand_in_signature(key: &PublicKey, message: &[u8]) -> Signature {
+    let mut hasher = blake3::Hasher::new_derive_key("probity testing stand-in signature");
+    hasher.update(key.as_bytes()).update(message);
+    let mut bytes = [0; 64];
+    hasher.finalize_xof().fill(&mut bytes);
+    Signature(bytes)
 }
 
 /// The block of a draft, without a payload.
