@@ -1,0 +1,37 @@
+//! The durable sequence of a validator, read back from its disk.
+
+use probity_core::record::{RecordSource, RecordTable, commit_key, read_block};
+use probity_core::{Commit, CommitIndex, CommitRecord, CommittedBlock, Path, digest_of};
+
+use crate::disk::Disk;
+
+/// Every durable commit, from the first.
+pub(crate) fn commits(disk: &Disk, epoch: u64) -> Vec<Commit> {
+    let mut commits = Vec::new();
+    let mut index = CommitIndex::GENESIS.next();
+    while let Some(commit) = commit(disk, epoch, index) {
+        commits.push(commit);
+        index = index.next();
+    }
+    commits
+}
+
+fn commit(disk: &Disk, epoch: u64, index: CommitIndex) -> Option<Commit> {
+    let Ok(bytes) = disk.read(RecordTable::Commits, &commit_key(index));
+    let bytes = bytes?;
+    let record = CommitRecord::decode(&bytes).ok()?;
+    let block = |(reference, void): &(_, bool)| {
+        let block = read_block(disk, epoch, reference).ok()??;
+        Some(CommittedBlock {
+            block: block.block().clone(),
+            void: *void,
+        })
+    };
+    let blocks = record.blocks.iter().map(block).collect::<Option<_>>()?;
+    Some(Commit {
+        digest: digest_of(&bytes),
+        record,
+        blocks,
+        path: Path::Slow,
+    })
+}

@@ -1,0 +1,76 @@
+//! Runs plans, and says what came of them.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use crate::checker::Violation;
+use crate::plan::{Plan, PlanError};
+use crate::world::World;
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The plan.
+    pub plan: Plan,
+    /// The promise that was broken, if one was.
+    pub violation: Option<Violation>,
+    /// Digest of everything that happened.
+    pub trace_digest: String,
+    /// Commits of the longest sequence.
+    pub commits: u64,
+    /// Frames sent.
+    pub frames: u64,
+    /// Virtual time, in microseconds.
+    pub virtual_us: u64,
+    /// Time it took here.
+    pub took: Duration,
+    /// How often each kind of fault struck.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// How long each correct validator took to live again, in microseconds.
+    pub recovery_us: Vec<u64>,
+}
+
+/// Runs a plan to its end. A panic in a replica is a broken promise like any other.
+///
+/// # Errors
+/// When the plan names what does not exist.
+pub fn run(plan: Plan) -> Result<Report, PlanError> {
+    let world = World::new(plan)?;
+    Ok(run_world(world))
+}
+
+/// Runs a world that may have been given checkers or an application.
+#[must_use]
+pub fn run_world(mut world: World) -> Report {
+    let started = Instant::now();
+    let ran = catch_unwind(AssertUnwindSafe(|| {
+        world.run();
+    }));
+    let violation = match ran {
+        Ok(()) => world.violation().cloned(),
+        Err(panic) => Some(Violation {
+            promise: "nothing makes a correct validator panic".to_owned(),
+            at: world.now(),
+            validator: None,
+            how: words_of(panic.as_ref()),
+        }),
+    };
+    Report {
+        plan: world.plan().clone(),
+        violation,
+        trace_digest: world.trace_digest(),
+        commits: world.commits(),
+        frames: world.frames(),
+        virtual_us: world.now().since_us(crate::world::START),
+        took: started.elapsed(),
+        faults: world.faults_fired().clone(),
+        recovery_us: world.liveness().took_us().to_vec(),
+    }
+}
+
+fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+    text.unwrap_or_else(|| "a panic without words".to_owned())
+}

@@ -1,0 +1,510 @@
+//! A whole cluster in one thread: one event heap, one virtual clock, one seed.
+//!
+//! ```text
+//!   plan ─▶ World ── pops the next event ─▶ a process's Replica ─▶ outputs ─▶ disk, network, application
+//!             ▲                                                        │
+//!             └──────────── new events: frames, writes, ticks ◀────────┘      checkers look at every step
+//! ```
+//!
+//! The replicas, their codec and their verifier are the real ones. Clock, network, disk and clients are models, and
+//! the same plan gives the same run, event by event.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use probity_core::crypto::Digest;
+use probity_core::{Block, Committee, IdMap, Message, Time, ValidatorIndex};
+
+use crate::application::{MakeApplication, States};
+use crate::checker::{self, Checker, Observation, Scene, Violation};
+use crate::network::Network;
+use crate::plan::{Plan, PlanError};
+use crate::random::Random;
+use crate::signer::Signer;
+use crate::trace::Trace;
+
+mod carry_out;
+mod clients;
+mod deliver;
+mod faults;
+mod heal;
+mod process;
+mod serve;
+
+pub use heal::Liveness;
+pub(crate) use process::Process;
+
+/// The virtual time at which a run begins.
+pub const START: Time = Time(1_000_000);
+/// The wall clock at that time, in milliseconds.
+const START_WALL_MS: u64 = 1_700_000_000_000;
+/// Events after which a run is stopped as one that never ends.
+const EVENTS_MAX: u64 = 40_000_000;
+
+/// Something that is going to happen.
+enum Event {
+    Frame {
+        from: ValidatorIndex,
+        to: usize,
+        life: u32,
+        frame: Bytes,
+    },
+    /// A sinner's frame leaves.
+    Leave {
+        from: usize,
+        to: ValidatorIndex,
+        frame: Bytes,
+    },
+    Written {
+        process: usize,
+        life: u32,
+    },
+    Tick {
+        process: usize,
+        life: u32,
+    },
+    Wake {
+        process: usize,
+    },
+    Client {
+        process: usize,
+    },
+    FaultBegins(usize),
+    FaultEnds(usize),
+    FlapTurns {
+        fault: usize,
+        apart: bool,
+    },
+    Restart {
+        process: usize,
+        life: u32,
+    },
+    /// The transport notices what changed.
+    Links,
+    Heal,
+}
+
+struct Scheduled {
+    at: Time,
+    order: u64,
+    event: Event,
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Scheduled {}
+
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Scheduled {
+    /// The heap gives the greatest first, so the earliest is the greatest.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at, other.order).cmp(&(self.at, self.order))
+    }
+}
+
+/// A simulated cluster.
+pub struct World {
+    plan: Arc<Plan>,
+    committee: Arc<Committee>,
+    now: Time,
+    heap: BinaryHeap<Scheduled>,
+    order: u64,
+    random: Random,
+    network: Network,
+    processes: Vec<Process>,
+    /// By validator: its processes. Two for a twin.
+    of_validator: Vec<Vec<usize>>,
+    blocks: IdMap<Digest, Arc<Block>>,
+    checkers: Vec<Box<dyn Checker>>,
+    make_application: Option<MakeApplication>,
+    states: States,
+    liveness: Liveness,
+    submitted: u64,
+    faults_fired: BTreeMap<&'static str, u64>,
+    trace: Trace,
+    violation: Option<Violation>,
+    events: u64,
+    frames: u64,
+}
+
+impl World {
+    /// The cluster of a plan, before anything has happened.
+    ///
+    /// # Errors
+    /// When the plan names what does not exist.
+    pub fn new(plan: Plan) -> Result<Self, PlanError> {
+        let committee = Arc::new(plan.check()?);
+        let random = Random::new(plan.seed).fork(1);
+        let network = Network::new(&plan.network, plan.validators(), random.fork(2));
+        let checkers = checker::all(&plan);
+        let mut world = Self {
+            committee,
+            now: START,
+            heap: BinaryHeap::new(),
+            order: 0,
+            network,
+            processes: Vec::new(),
+            of_validator: vec![Vec::new(); plan.validators()],
+            blocks: IdMap::default(),
+            checkers,
+            make_application: None,
+            states: States::default(),
+            liveness: Liveness::default(),
+            submitted: 0,
+            faults_fired: BTreeMap::new(),
+            trace: Trace::default(),
+            violation: None,
+            events: 0,
+            frames: 0,
+            random,
+            plan: Arc::new(plan),
+        };
+        world.make_processes();
+        world.schedule_plan();
+        Ok(world)
+    }
+
+    /// Runs this application on every validator, and compares its state after every commit.
+    #[must_use]
+    pub fn with_application(mut self, make: MakeApplication) -> Self {
+        for process in &mut self.processes {
+            process.application = Some(make());
+        }
+        self.make_application = Some(make);
+        self
+    }
+
+    /// Adds a checker, or whatever else wants to look at everything.
+    #[must_use]
+    pub fn with_checker(mut self, checker: Box<dyn Checker>) -> Self {
+        self.checkers.push(checker);
+        self
+    }
+
+    /// Keeps the trace as text.
+    #[must_use]
+    pub fn with_text(mut self) -> Self {
+        self.trace = Trace::with_text();
+        self
+    }
+
+    fn make_processes(&mut self) {
+        let plan = Arc::clone(&self.plan);
+        let signatures = plan.committee.signatures;
+        for validator in self.committee.indices() {
+            let sin = plan
+                .sinners
+                .iter()
+                .find(|s| s.validator == validator.0);
+            let twin = sin.is_some_and(|sinner| sinner.sin == "twin");
+            for copy in 0..=u64::from(twin) {
+                let id = self.processes.len();
+                let chance = self.random.fork(1_000 + id as u64);
+                let sin = sin.and_then(|sinner| crate::adversary::named(&sinner.sin));
+                let sin = sin.map(|named| (named.make)(chance));
+                let mut process = Process::new(validator, sin, Signer::new(validator, signatures));
+                if twin {
+                    process.hears = self.draw_side(copy);
+                }
+                self.of_validator[validator.position()].push(id);
+                self.processes.push(process);
+            }
+        }
+    }
+
+    /// Whom a twin's copy talks with: the first copy with some, the second with the others, both with a few.
+    fn draw_side(&mut self, copy: u64) -> Vec<bool> {
+        let mut sides = Random::new(self.plan.seed).fork(77);
+        let side = |_| {
+            let side = sides.below(5);
+            side == 4 || side % 2 == copy
+        };
+        (0..self.plan.validators()).map(side).collect()
+    }
+
+    fn schedule_plan(&mut self) {
+        for process in 0..self.processes.len() {
+            self.start(process);
+            if self.processes[process].is_sinner() {
+                self.schedule(self.now, Event::Wake { process });
+            } else if self.plan.clients.every_ms > 0 {
+                let first = self.random.below(self.plan.clients.every_ms * 1_000);
+                self.schedule(self.now.plus_us(first), Event::Client { process });
+            }
+        }
+        for (at, fault) in self.plan.clone().faults.iter().enumerate() {
+            if fault.at_ms < self.plan.faulty_ms {
+                self.schedule(START.plus_us(fault.at_ms * 1_000), Event::FaultBegins(at));
+            }
+        }
+        let heal_at = START.plus_us(self.plan.faulty_ms * 1_000);
+        self.schedule(heal_at, Event::Heal);
+    }
+
+    fn schedule(&mut self, at: Time, event: Event) {
+        self.order += 1;
+        self.heap.push(Scheduled {
+            at,
+            order: self.order,
+            event,
+        });
+    }
+
+    /// Runs to the end: through the faults, the healing, and until every correct validator is live again.
+    pub fn run(&mut self) -> Option<&Violation> {
+        while self.step() {}
+        self.violation.as_ref()
+    }
+
+    /// Carries out the next event; `false` when the run is over.
+    pub fn step(&mut self) -> bool {
+        if self.violation.is_some() || self.liveness.is_over() {
+            return false;
+        }
+        let Some(Scheduled { at, event, .. }) = self.heap.pop() else {
+            return false;
+        };
+        self.events += 1;
+        if self.events > EVENTS_MAX {
+            self.break_promise("a run ends", None, format!("more than {EVENTS_MAX} events"));
+            return false;
+        }
+        self.now = at;
+        if let Some(resumes_at) = self.paused_until(&event) {
+            self.schedule(resumes_at, event);
+            return true;
+        }
+        self.happen(event);
+        self.check_liveness();
+        true
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Frame {
+                from,
+                to,
+                life,
+                frame,
+            } => {
+                if self.processes[to].is_alive(life) {
+                    self.receive(from, to, frame);
+                }
+            }
+            Event::Leave { from, to, frame } => self.send(from, to, &frame),
+            Event::Written { process, life } => {
+                if self.processes[process].is_alive(life) {
+                    self.written(process);
+                }
+            }
+            Event::Tick { process, life } => {
+                if self.processes[process].is_alive(life) {
+                    self.processes[process].tick_at = None;
+                    let now = self.now;
+                    self.with(process, |replica| replica.handle_tick(now));
+                }
+            }
+            Event::Wake { process } => self.wake_sinner(process),
+            Event::Client { process } => self.client(process),
+            Event::FaultBegins(fault) => self.begin_fault(fault),
+            Event::FaultEnds(fault) => self.end_fault(fault),
+            Event::FlapTurns { fault, apart } => self.turn_flap(fault, apart),
+            Event::Restart { process, life } => {
+                if self.processes[process].life == life && self.processes[process].is_down() {
+                    self.start(process);
+                }
+            }
+            Event::Links => self.refresh_links(),
+            Event::Heal => self.heal(),
+        }
+    }
+
+    /// A paused process does nothing until it goes on.
+    fn paused_until(&self, event: &Event) -> Option<Time> {
+        let process = match event {
+            Event::Frame { to, .. } => *to,
+            Event::Leave { from, .. } => *from,
+            Event::Written { process, .. }
+            | Event::Tick { process, .. }
+            | Event::Wake { process }
+            | Event::Client { process }
+            | Event::Restart { process, .. } => *process,
+            Event::FaultBegins(_)
+            | Event::FaultEnds(_)
+            | Event::FlapTurns { .. }
+            | Event::Links
+            | Event::Heal => return None,
+        };
+        let until = self.processes[process].paused_until;
+        (until > self.now).then_some(until)
+    }
+
+    /// Sends a frame to a validator, over the network.
+    fn send(&mut self, from: usize, to: ValidatorIndex, frame: &Bytes) {
+        let sender = &self.processes[from];
+        let me = sender.validator;
+        if !sender.hears[to.position()] || sender.is_down() {
+            return;
+        }
+        let left_at = self.now.plus_us(sender.slow_us);
+        for at in 0..self.of_validator[to.position()].len() {
+            let receiver = self.of_validator[to.position()][at];
+            if !self.processes[receiver].hears[me.position()] {
+                continue;
+            }
+            self.frames += 1;
+            let slow_us = self.processes[receiver].slow_us;
+            let life = self.processes[receiver].life;
+            for arrival in self
+                .network
+                .send(left_at, (me, to), frame.len())
+                .into_iter()
+                .flatten()
+            {
+                let frame = if arrival.corrupt {
+                    self.flip_a_bit(frame)
+                } else {
+                    frame.clone()
+                };
+                let event = Event::Frame {
+                    from: me,
+                    to: receiver,
+                    life,
+                    frame,
+                };
+                self.schedule(arrival.at.plus_us(slow_us), event);
+            }
+        }
+    }
+
+    fn flip_a_bit(&mut self, frame: &Bytes) -> Bytes {
+        let mut bytes = frame.to_vec();
+        let bit = self.random.below(bytes.len() as u64 * 8);
+        if let Some(byte) = bytes.get_mut(usize::try_from(bit / 8).unwrap_or(usize::MAX)) {
+            *byte ^= 1 << (bit % 8);
+        }
+        bytes.into()
+    }
+
+    fn send_message(&mut self, from: usize, to: ValidatorIndex, message: &Message) {
+        self.send_from(from, to, message.encode());
+    }
+
+    /// Shows something that a correct validator did to every checker.
+    fn observe(&mut self, process: usize, seen: &Observation<'_>) {
+        if self.processes[process].is_sinner() || self.violation.is_some() {
+            return;
+        }
+        let looked = &self.processes[process];
+        let scene = Scene {
+            now: self.now,
+            process,
+            validator: looked.validator,
+            committee: &self.committee,
+            disk: &looked.disk,
+            blocks: &self.blocks,
+            plan: &self.plan,
+        };
+        for checker in &mut self.checkers {
+            if let Err(how) = checker.look(&scene, seen) {
+                self.violation = Some(Violation {
+                    promise: checker.promise().to_owned(),
+                    at: self.now,
+                    validator: Some(scene.validator),
+                    how,
+                });
+                return;
+            }
+        }
+    }
+
+    fn break_promise(&mut self, promise: &str, validator: Option<ValidatorIndex>, how: String) {
+        self.violation.get_or_insert(Violation {
+            promise: promise.to_owned(),
+            at: self.now,
+            validator,
+            how,
+        });
+    }
+
+    /// The plan.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Who decides.
+    #[must_use]
+    pub fn committee(&self) -> &Arc<Committee> {
+        &self.committee
+    }
+
+    /// The virtual time.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// What was broken, if anything.
+    #[must_use]
+    pub fn violation(&self) -> Option<&Violation> {
+        self.violation.as_ref()
+    }
+
+    /// The digest of everything that happened.
+    #[must_use]
+    pub fn trace_digest(&self) -> String {
+        self.trace.digest()
+    }
+
+    /// The trace as text, if it was kept.
+    #[must_use]
+    pub fn trace_text(&self) -> Option<&str> {
+        self.trace.text()
+    }
+
+    /// How often each kind of fault struck.
+    #[must_use]
+    pub fn faults_fired(&self) -> &BTreeMap<&'static str, u64> {
+        &self.faults_fired
+    }
+
+    /// Every valid block that any validator made.
+    #[must_use]
+    pub fn blocks(&self) -> &IdMap<Digest, Arc<Block>> {
+        &self.blocks
+    }
+
+    /// Commits of the longest sequence among correct validators.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        let correct = self.processes.iter().filter(|process| !process.is_sinner());
+        correct
+            .map(|process| process.last_commit.0)
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// Frames sent so far.
+    #[must_use]
+    pub fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// How the return to life went.
+    #[must_use]
+    pub fn liveness(&self) -> &Liveness {
+        &self.liveness
+    }
+}

@@ -1,0 +1,96 @@
+//! Transactions: who submits what, and what becomes of them.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use probity_core::limits::TRANSACTION_BYTES_MAX;
+use probity_core::{Commit, Outcome, Round};
+
+use super::{Event, World};
+
+/// Transactions that one validator holds for its next blocks; more are turned away.
+const QUEUE_MAX: usize = 2_000;
+
+impl World {
+    /// Clients arrive at a validator.
+    pub(super) fn client(&mut self, process: usize) {
+        let clients = self.plan.clients.clone();
+        if self.liveness.has_begun() {
+            return; // The healed cluster is measured with transactions of its own.
+        }
+        for _ in 0..clients.burst {
+            let repeats = self.random.chance(clients.duplicate_ppm);
+            if !repeats {
+                self.submitted += 1;
+            }
+            let mut bytes = usize::try_from(clients.bytes).unwrap_or(usize::MAX);
+            if self.random.chance(clients.oversized_ppm) {
+                bytes = TRANSACTION_BYTES_MAX + 1;
+            }
+            self.submit(process, self.submitted, bytes);
+        }
+        let at = self.now.plus_us(clients.every_ms * 1_000);
+        self.schedule(at, Event::Client { process });
+    }
+
+    /// A transaction with this number reaches a validator; whether it was taken.
+    pub(super) fn submit(&mut self, process: usize, number: u64, bytes: usize) -> bool {
+        let now = self.now;
+        let host = &mut self.processes[process];
+        let refused = bytes > TRANSACTION_BYTES_MAX
+            || host.is_down()
+            || host.queue.len() >= QUEUE_MAX
+            || !host.known.insert(number);
+        if refused {
+            return false;
+        }
+        host.queue.push_back(transaction(number, bytes));
+        let pending = host.pending();
+        self.with(process, |replica| replica.handle_pending(now, pending));
+        true
+    }
+
+    /// An own block ended: its transactions are in the sequence, or go back into the queue (R24).
+    pub(super) fn settle(&mut self, process: usize, round: Round, outcome: Outcome) {
+        let Some(taken) = self.processes[process].proposed.remove(&round) else {
+            return;
+        };
+        if matches!(outcome, Outcome::Sequenced { .. }) {
+            return;
+        }
+        let now = self.now;
+        let host = &mut self.processes[process];
+        for transaction in taken.into_iter().rev() {
+            host.queue.push_front(transaction);
+        }
+        let pending = host.pending();
+        // Not `with`: this is called while outputs are being carried out.
+        if let Some(replica) = host.replica.as_mut() {
+            replica.handle_pending(now, pending);
+        }
+    }
+
+    pub(super) fn note_committed(&mut self, process: usize, commit: &Commit) {
+        if !self.liveness.has_begun() {
+            return;
+        }
+        let fresh = commit
+            .transactions()
+            .filter_map(|bytes| number_of(&bytes))
+            .max();
+        let now = self.now;
+        self.liveness.note_committed(now, process, fresh);
+    }
+}
+
+/// A transaction: its number, then padding.
+fn transaction(number: u64, bytes: usize) -> Bytes {
+    let mut transaction = BytesMut::with_capacity(bytes.max(8));
+    transaction.put_u64_le(number);
+    transaction.resize(bytes.max(8), 0x5A);
+    transaction.freeze()
+}
+
+/// The number of a transaction of ours.
+pub(crate) fn number_of(transaction: &[u8]) -> Option<u64> {
+    let head = transaction.get(..8)?;
+    Some(u64::from_le_bytes(head.try_into().ok()?))
+}

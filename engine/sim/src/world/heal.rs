@@ -1,0 +1,176 @@
+//! After the faults: everything heals, and every correct validator must come back to life in time.
+
+use std::collections::BTreeMap;
+
+use probity_core::{Commit, Replica, Time};
+
+use super::{Event, World};
+use crate::application::Application;
+
+/// The phase after the faults.
+#[derive(Debug, Default)]
+pub struct Liveness {
+    /// When everything healed.
+    healed_at: Option<Time>,
+    /// Transactions from this number on are new.
+    first_fresh: u64,
+    /// How long a validator that was not far behind may take, in microseconds.
+    bound_us: u64,
+    /// Correct processes that have not committed a new transaction yet, with how much longer they may take.
+    waiting: BTreeMap<usize, u64>,
+    /// How long each took, in microseconds.
+    took_us: Vec<u64>,
+    over: bool,
+}
+
+/// What a validator more than `gc_depth` behind gets on top, in microseconds.
+const BACKLOG_US: u64 = 10_000_000;
+/// Virtual time after the heal at which the links are all reported up again.
+const NOTICE_US: u64 = 1_000;
+
+impl Liveness {
+    /// Whether everything has healed.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.healed_at.is_some()
+    }
+
+    /// Whether every correct validator is live again.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// How long each correct validator took to commit a new transaction, in microseconds.
+    #[must_use]
+    pub fn took_us(&self) -> &[u64] {
+        &self.took_us
+    }
+
+    /// What they were allowed.
+    #[must_use]
+    pub fn bound_us(&self) -> u64 {
+        self.bound_us
+    }
+
+    pub(super) fn note_committed(&mut self, now: Time, process: usize, fresh: Option<u64>) {
+        let Some(healed_at) = self.healed_at else {
+            return;
+        };
+        if fresh.is_none_or(|number| number < self.first_fresh) {
+            return;
+        }
+        if self.waiting.remove(&process).is_some() {
+            self.took_us.push(now.since_us(healed_at));
+        }
+        self.over = self.waiting.is_empty();
+    }
+}
+
+impl World {
+    /// Ends every fault at once, and submits a new transaction to every correct validator.
+    pub(super) fn heal(&mut self) {
+        let now = self.now;
+        self.trace.say(now, || "everything heals".to_owned());
+        self.network.heal();
+        for process in 0..self.processes.len() {
+            let host = &mut self.processes[process];
+            host.paused_until = now;
+            host.slow_us = 0;
+            host.crash_at = None;
+            host.fails_next_write = false;
+            if host.is_down() {
+                self.start(process);
+            }
+        }
+        self.schedule(now.plus_us(NOTICE_US), Event::Links);
+        self.liveness.healed_at = Some(now);
+        self.liveness.first_fresh = self.submitted + 1;
+        self.liveness.bound_us = self.bound_us();
+        let furthest = self.furthest_leader();
+        for process in 0..self.processes.len() {
+            let host = &self.processes[process];
+            let Some(replica) = host.replica.as_ref() else {
+                continue;
+            };
+            if host.is_sinner() {
+                continue;
+            }
+            let behind = furthest.saturating_sub(replica.status().last_leader.0);
+            let extra_us = if behind > self.committee.gc_depth() {
+                BACKLOG_US
+            } else {
+                0
+            };
+            self.liveness.waiting.insert(process, extra_us);
+            self.submitted += 1;
+            let number = self.submitted;
+            self.submit(process, number, 64);
+        }
+        self.liveness.over = self.liveness.waiting.is_empty();
+    }
+
+    /// `2 * leader_timeout + 6 * delay`, with the timeout as it stands at the slowest.
+    fn bound_us(&self) -> u64 {
+        let timeout = |replica: &Replica| replica.status().leader_timeout_us;
+        let correct = self.processes.iter().filter(|process| !process.is_sinner());
+        let slowest = correct
+            .filter_map(|host| host.replica.as_ref())
+            .map(timeout)
+            .max();
+        let delay_us = self.network.settled_delay_us() + self.plan.disk.most_us;
+        2 * slowest.unwrap_or(0) + 6 * delay_us + NOTICE_US
+    }
+
+    fn furthest_leader(&self) -> u32 {
+        let correct = self.processes.iter().filter(|process| !process.is_sinner());
+        let leader = |replica: &Replica| replica.status().last_leader.0;
+        correct
+            .filter_map(|host| host.replica.as_ref())
+            .map(leader)
+            .max()
+            .unwrap_or(0)
+    }
+
+    pub(super) fn check_liveness(&mut self) {
+        let Some(healed_at) = self.liveness.healed_at else {
+            return;
+        };
+        let passed_us = self.now.since_us(healed_at);
+        let bound_us = self.liveness.bound_us;
+        let late = |(_, extra_us): &(&usize, &u64)| passed_us > bound_us + **extra_us;
+        let Some((process, _)) = self.liveness.waiting.iter().find(late) else {
+            return;
+        };
+        let host = &self.processes[*process];
+        let status = host.replica.as_ref().map(Replica::status);
+        let validator = host.validator;
+        let how = format!(
+            "no new transaction committed {} ms after everything healed (allowed: {} ms); {status:?}",
+            passed_us / 1_000,
+            bound_us / 1_000
+        );
+        self.break_promise(
+            "after healing every correct validator commits in time",
+            Some(validator),
+            how,
+        );
+    }
+
+    /// A restarted validator's application starts from nothing and is given the history again.
+    pub(super) fn rebuild_application(&mut self, process: usize) {
+        let Some(make) = &self.make_application else {
+            return;
+        };
+        let mut application: Box<dyn Application> = make();
+        for commit in self.history_of(process) {
+            application.apply(&commit);
+        }
+        self.processes[process].application = Some(application);
+    }
+
+    /// The durable commits of a process, read back from its disk.
+    fn history_of(&self, process: usize) -> Vec<Commit> {
+        crate::history::commits(&self.processes[process].disk, self.committee.epoch())
+    }
+}

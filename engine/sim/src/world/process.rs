@@ -1,0 +1,100 @@
+//! One running copy of a validator.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use probity_core::{Block, BlockRef, CommitIndex, Replica, Round, Time, ValidatorIndex};
+
+use crate::adversary::Sin;
+use crate::application::Application;
+use crate::disk::Disk;
+use crate::plan::Boundary;
+use crate::signer::Signer;
+
+/// A process with everything it owns; the disk outlives its crashes.
+pub(crate) struct Process {
+    pub(crate) validator: ValidatorIndex,
+    pub(crate) replica: Option<Replica>,
+    pub(crate) sin: Option<Box<dyn Sin>>,
+    sinner: bool,
+    pub(crate) signer: Signer,
+    pub(crate) disk: Disk,
+    pub(crate) life: u32,
+    pub(crate) tick_at: Option<Time>,
+    pub(crate) paused_until: Time,
+    pub(crate) slow_us: u64,
+    pub(crate) clock_jump_ms: i64,
+    pub(crate) fails_next_write: bool,
+    pub(crate) crash_at: Option<(Boundary, u64)>,
+    /// By validator: whether they talk at all. A twin's copies have different acquaintances.
+    pub(crate) hears: Vec<bool>,
+    /// By validator: whether its link is reported up.
+    pub(crate) links: Vec<bool>,
+    /// Transactions that wait for an own block, and the ids of those taken in.
+    pub(crate) queue: VecDeque<Bytes>,
+    pub(crate) known: BTreeSet<u64>,
+    /// Transactions in own blocks whose end is not known.
+    pub(crate) proposed: BTreeMap<Round, Vec<Bytes>>,
+    pub(crate) application: Option<Box<dyn Application>>,
+    pub(crate) last_commit: CommitIndex,
+    /// What a sinner has seen.
+    pub(crate) seen: BTreeMap<BlockRef, Arc<Block>>,
+}
+
+/// Blocks a sinner remembers.
+const SEEN_MAX: usize = 1_024;
+
+impl Process {
+    pub(crate) fn new(
+        validator: ValidatorIndex,
+        sin: Option<Box<dyn Sin>>,
+        signer: Signer,
+    ) -> Self {
+        Self {
+            validator,
+            replica: None,
+            sinner: sin.is_some(),
+            sin,
+            signer,
+            disk: Disk::default(),
+            life: 0,
+            tick_at: None,
+            paused_until: Time(0),
+            slow_us: 0,
+            clock_jump_ms: 0,
+            fails_next_write: false,
+            crash_at: None,
+            hears: vec![true; probity_core::limits::VALIDATORS_MAX],
+            links: vec![false; probity_core::limits::VALIDATORS_MAX],
+            queue: VecDeque::new(),
+            known: BTreeSet::new(),
+            proposed: BTreeMap::new(),
+            application: None,
+            last_commit: CommitIndex::GENESIS,
+            seen: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn is_sinner(&self) -> bool {
+        self.sinner
+    }
+
+    pub(crate) fn is_down(&self) -> bool {
+        self.replica.is_none()
+    }
+
+    /// Whether what was meant for this life still finds it.
+    pub(crate) fn is_alive(&self, life: u32) -> bool {
+        self.replica.is_some() && self.life == life
+    }
+
+    pub(crate) fn note_seen(&mut self, block: &Arc<Block>) {
+        if self.sinner {
+            self.seen.insert(block.reference(), Arc::clone(block));
+            if self.seen.len() > SEEN_MAX {
+                self.seen.pop_first();
+            }
+        }
+    }
+}

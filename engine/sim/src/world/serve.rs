@@ -1,0 +1,58 @@
+//! Answers from the disk (R33, R34), as the node's serving thread gives them.
+
+use probity_core::crypto::Digest;
+use probity_core::limits::REPLAY_BLOCKS_MAX;
+use probity_core::record::{RecordSource, RecordTable, read_block, round_key};
+use probity_core::{BlockRef, Message, Round, ValidatorIndex};
+
+use super::World;
+
+impl World {
+    pub(super) fn serve(&mut self, process: usize, to: ValidatorIndex, refs: Vec<BlockRef>) {
+        let mut missing = Vec::new();
+        for reference in refs {
+            let epoch = self.committee.epoch();
+            match read_block(&self.processes[process].disk, epoch, &reference) {
+                Ok(Some(block)) => {
+                    let block = block.block();
+                    let (header, payload) = (block.signed_header(), block.payload().bytes());
+                    self.send_from(process, to, Message::encode_fetched(header, payload));
+                }
+                Ok(None) | Err(_) => missing.push(reference),
+            }
+        }
+        if !missing.is_empty() {
+            self.send_message(process, to, &Message::NotHeld(missing));
+        }
+    }
+
+    pub(super) fn serve_replay(&mut self, process: usize, to: ValidatorIndex, after: Round) {
+        let epoch = self.committee.epoch();
+        let host = &self.processes[process];
+        let me = host.validator;
+        let mut refs: Vec<BlockRef> = Vec::new();
+        let from = round_key(epoch, after.next());
+        let visit = &mut |key: &[u8], _: &[u8]| {
+            refs.extend(own_ref(key, me));
+            refs.len() < REPLAY_BLOCKS_MAX
+        };
+        let Ok(()) = host.disk.scan(RecordTable::Headers, &from, visit);
+        for reference in refs {
+            if let Ok(Some(block)) = read_block(&self.processes[process].disk, epoch, &reference) {
+                self.send_from(process, to, Message::encode_block(block.block()));
+            }
+        }
+    }
+}
+
+/// The reference that a header's key names, if it is `me`'s.
+fn own_ref(key: &[u8], me: ValidatorIndex) -> Option<BlockRef> {
+    let round = u32::from_be_bytes(key.get(8..12)?.try_into().ok()?);
+    let author = u16::from_be_bytes(key.get(12..14)?.try_into().ok()?);
+    let digest = Digest(key.get(14..46)?.try_into().ok()?);
+    (author == me.0).then_some(BlockRef {
+        round: Round(round),
+        author: me,
+        digest,
+    })
+}
