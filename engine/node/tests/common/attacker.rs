@@ -1,7 +1,7 @@
 //! A committee of four of which the last member is driven by hand, to say what no node would.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use probity_transport::{
     Event, InboxLimits, InboxReceiver, Lane, Peer, PeerId, Transport as _, inbox,
 };
 
-use super::{assert_same, bound, read, signed, wait_until};
+use super::{PATIENCE, assert_same, bound, read, signed, wait_until};
 
 /// Three honest validators and their attacker, all linked.
 pub(crate) struct Siege {
@@ -84,12 +84,13 @@ impl Siege {
         let known = self.nodes.iter().map(|node| node.status().last_commit);
         let before = known.min().unwrap();
         let transactions: Vec<Bytes> = (0..3).map(|_| self.transaction()).collect();
-        let taken: Vec<_> = self
-            .nodes
-            .iter()
-            .zip(transactions)
-            .map(|(node, transaction)| node.submit_blocking(transaction).unwrap())
-            .collect();
+        let submit = |(node, transaction): (&Node, Bytes)| {
+            let (node, (answer, answered)) = (node.clone(), mpsc::channel());
+            std::thread::spawn(move || answer.send(node.submit_blocking(transaction)));
+            let taken = answered.recv_timeout(PATIENCE);
+            taken.expect("the node answers its client").unwrap()
+        };
+        let taken: Vec<_> = self.nodes.iter().zip(transactions).map(submit).collect();
         wait_until("new transactions are ordered", || {
             taken.iter().all(|taken| taken.outcome().is_some())
         });
@@ -189,9 +190,11 @@ impl Attacker {
             let Event::Frame { frame, .. } = event else {
                 continue;
             };
-            match Message::decode(&frame).unwrap() {
-                Message::Block(bytes) => self.note(bytes),
-                other => self.messages.push(other),
+            let message = Message::decode(&frame).unwrap();
+            if let Message::Block(bytes) = message {
+                self.note(bytes);
+            } else {
+                self.messages.push(message);
             }
         }
     }
@@ -222,6 +225,15 @@ impl Attacker {
         self.listen();
         let newest = self.rows.keys().next_back().copied();
         self.whole_round(newest.unwrap_or_default());
+    }
+
+    /// Honest blocks of more than so many bytes.
+    pub(crate) fn larger_than(&self, bytes: usize) -> Vec<BlockRef> {
+        let all = self.blocks.iter().flat_map(|(round, row)| {
+            let large = row.iter().filter(|(_, block)| block.len() > bytes);
+            large.map(|(author, _)| self.rows[round][author])
+        });
+        all.collect()
     }
 
     /// A header without fault on the newest round.
