@@ -88,9 +88,9 @@ metrics! {
     persist_time: Histogram = seconds(), "persist", SECONDS, "Time of one write of the storage";
     persist_bytes: Counter = Counter::default(), "persisted", BYTES, "Bytes written to storage";
     serve_dropped: Counter = Counter::default(), "serve_dropped", NONE,
-        "Requests of peers for stored blocks dropped because too many waited";
+        "Requests of peers for blocks dropped because they asked for too much";
     verify_dropped: Counter = Counter::default(), "verify_dropped", NONE,
-        "Blocks dropped because too many of their sender waited for verification";
+        "Messages dropped because too many of their sender waited for verification";
     refused_peers: Counter = Counter::default(), "refused_peers", NONE,
         "Handshakes refused: key not listed, not the one dialled, or the wrong side dialled";
     failed_handshakes: Counter = Counter::default(), "failed_handshakes", NONE,
