@@ -143,6 +143,10 @@ impl Transport for MemoryTransport {
             members.leave(self.id);
         }
     }
+
+    fn stats(&self) -> TransportStats {
+        Self::stats(self)
+    }
 }
 
 impl Drop for MemoryTransport {

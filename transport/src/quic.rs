@@ -271,6 +271,10 @@ impl Transport for QuicTransport {
             tracing::error!("the QUIC I/O thread panicked");
         }
     }
+
+    fn stats(&self) -> TransportStats {
+        Self::stats(self)
+    }
 }
 
 impl Drop for QuicTransport {

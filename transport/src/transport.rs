@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::{Inbox, Lane, Peer, PeerId};
+use crate::{Inbox, Lane, Peer, PeerId, TransportStats};
 
 /// Carries opaque frames between validators.
 ///
@@ -40,4 +40,9 @@ pub trait Transport: Send + Sync + 'static {
     /// Closes every link and reports them down. Returns within about a second; further calls do
     /// nothing.
     fn stop(&self);
+
+    /// What was done so far; the engine shows it among its metrics. All zeros unless implemented.
+    fn stats(&self) -> TransportStats {
+        TransportStats::default()
+    }
 }

@@ -13,6 +13,7 @@ use probity_core::{
 };
 use probity_transport::Lane;
 
+use crate::allowance::Allowances;
 use crate::commits::CommitLog;
 use crate::health::{Health, NAP};
 use crate::intake::Intake;
@@ -71,6 +72,7 @@ pub(crate) struct Hands {
     pub(crate) persist: Sender<Job>,
     pub(crate) links: Arc<Links>,
     pub(crate) serve: ServeQueue,
+    pub(crate) allowances: Arc<Allowances>,
     pub(crate) intake: Arc<Intake>,
     pub(crate) log: Arc<CommitLog>,
     pub(crate) lag_max: u64,
@@ -151,10 +153,27 @@ impl Core {
             Input::Block(delivery) => self.replica.handle_block(now, delivery),
             Input::Votes(votes) => self.replica.handle_votes(&votes),
             Input::Link(peer, link) => self.replica.handle_link(now, peer, link),
-            Input::Fetch(from, refs) => self.replica.handle_fetch(from, refs),
             Input::NotHeld(from, refs) => self.replica.handle_not_held(now, from, &refs),
-            Input::Replay(from, after) => self.replica.handle_replay(from, after),
+            Input::Fetch(from, refs) => {
+                if self.may_ask(from) {
+                    self.replica.handle_fetch(from, refs);
+                }
+            }
+            Input::Replay(from, after) => {
+                if self.may_ask(from) {
+                    self.replica.handle_replay(from, after);
+                }
+            }
         }
+    }
+
+    /// Whether a request is answered; one that is not, its peer makes again (R33, R34).
+    fn may_ask(&self, from: ValidatorIndex) -> bool {
+        let may = self.hands.allowances.take_request(from, Instant::now());
+        if !may {
+            self.hands.metrics.serve_dropped.inc();
+        }
+        may
     }
 
     fn look_at_durable(&mut self, now: Time) {
@@ -223,8 +242,22 @@ impl Core {
                 links.broadcast(Lane::Blocks, &Message::encode_block(&block));
                 self.hands.metrics.proposed.inc();
             }
-            Output::Send { to, message } => links.send(to, Lane::Control, message.encode()),
+            Output::Send { to, message } => {
+                // An own block sent again is bulk: on the control lane it would hold up requests.
+                let lane = match &message {
+                    Message::Block(block) => {
+                        self.charge(to, block.len());
+                        Lane::CatchUp
+                    }
+                    Message::Fetched(_)
+                    | Message::Fetch(_)
+                    | Message::NotHeld(_)
+                    | Message::Replay { .. } => Lane::Control,
+                };
+                links.send(to, lane, message.encode());
+            }
             Output::SendBlock { to, block } => {
+                self.charge(to, block.encoded_len());
                 let (header, payload) = (block.signed_header(), block.payload().bytes());
                 links.send(to, Lane::CatchUp, Message::encode_fetched(header, payload));
             }
@@ -240,6 +273,10 @@ impl Core {
             | Output::Evidence(_)
             | Output::Certified(_) => unreachable!("carried out by the caller"),
         }
+    }
+
+    fn charge(&self, to: ValidatorIndex, bytes: usize) {
+        self.hands.allowances.charge(to, Instant::now(), bytes);
     }
 
     fn propose(&mut self, round: Round, room: PayloadRoom) {

@@ -41,6 +41,7 @@
 
 #![forbid(unsafe_code)]
 
+mod allowance;
 mod commits;
 mod config;
 mod core_thread;

@@ -1,7 +1,8 @@
 //! Every number that a node counts, with its name and what it means, in one table.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use probity_transport::TransportStats;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -87,9 +88,25 @@ metrics! {
     persist_time: Histogram = seconds(), "persist", SECONDS, "Time of one write of the storage";
     persist_bytes: Counter = Counter::default(), "persisted", BYTES, "Bytes written to storage";
     serve_dropped: Counter = Counter::default(), "serve_dropped", NONE,
-        "Requests of peers for stored blocks dropped because too many waited";
+        "Requests of peers for blocks dropped because they asked for too much";
     verify_dropped: Counter = Counter::default(), "verify_dropped", NONE,
-        "Blocks dropped because too many of their sender waited for verification";
+        "Messages dropped because too many of their sender waited for verification";
+    refused_peers: Counter = Counter::default(), "refused_peers", NONE,
+        "Handshakes refused: key not listed, not the one dialled, or the wrong side dialled";
+    failed_handshakes: Counter = Counter::default(), "failed_handshakes", NONE,
+        "Incoming handshakes that ended without a link, refused ones included";
+    malformed_frames: Counter = Counter::default(), "malformed_frames", NONE,
+        "Links closed because the peer sent what is not a frame";
+    reconnects: Counter = Counter::default(), "reconnects", NONE,
+        "Links that came up for a peer that had been up before";
+    frames_sent: Counter = Counter::default(), "sent_frames", NONE, "Frames sent to peers";
+    frames_received: Counter = Counter::default(), "received_frames", NONE,
+        "Frames of peers received";
+    frames_dropped: Counter = Counter::default(), "dropped_frames", NONE,
+        "Frames not sent: queue full, or peer not up";
+    bytes_sent: Counter = Counter::default(), "sent", BYTES, "Bytes of frames sent to peers";
+    bytes_received: Counter = Counter::default(), "received", BYTES,
+        "Bytes of frames of peers received";
 }
 
 impl Metrics {
@@ -104,8 +121,22 @@ impl Metrics {
         self.rejected.get_or_create(&labels).inc();
     }
 
-    /// The text that Prometheus reads.
-    pub(crate) fn text(&self) -> String {
+    /// The text that Prometheus reads, with what the transport counted.
+    pub(crate) fn text(&self, transport: &TransportStats) -> String {
+        for (shown, counted) in [
+            (&self.refused_peers, transport.refused_peers),
+            (&self.failed_handshakes, transport.failed_handshakes),
+            (&self.malformed_frames, transport.malformed_frames),
+            (&self.reconnects, transport.reconnects),
+            (&self.frames_sent, transport.frames_sent),
+            (&self.frames_received, transport.frames_received),
+            (&self.frames_dropped, transport.frames_dropped),
+            (&self.bytes_sent, transport.bytes_sent),
+            (&self.bytes_received, transport.bytes_received),
+        ] {
+            // Two readers at once must not set it back.
+            shown.inner().fetch_max(counted, Ordering::Relaxed);
+        }
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a string cannot fail");
         text
@@ -129,7 +160,7 @@ mod tests {
         let metrics = Metrics::new();
         Metrics::count(&metrics.decisions, "path", "fast", 3);
         metrics.reject(2, "signature");
-        let text = metrics.text();
+        let text = metrics.text(&TransportStats::default());
         assert!(
             text.contains("probity_decisions_total{path=\"fast\"} 3"),
             "{text}"

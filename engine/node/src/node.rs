@@ -162,7 +162,8 @@ impl Node {
     /// All metrics in the text format of Prometheus.
     #[must_use]
     pub fn metrics_text(&self) -> String {
-        self.shared.metrics.text()
+        let transport = self.shared.links.transport().stats();
+        self.shared.metrics.text(&transport)
     }
 
     /// Takes nothing more, syncs what is under way and ends every thread, within 2 seconds unless

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 use probity_core::crypto::Digest;
@@ -10,6 +11,7 @@ use probity_core::record::{RecordSource as _, RecordTable, read_block, round_key
 use probity_core::{BlockRef, Message, Round, ValidatorIndex};
 use probity_transport::Lane;
 
+use crate::allowance::Allowances;
 use crate::health::{Health, NAP};
 use crate::links::Links;
 use crate::metrics::Metrics;
@@ -39,12 +41,14 @@ pub(crate) struct Server {
     waiting: Arc<[AtomicUsize]>,
     records: Records,
     links: Arc<Links>,
+    allowances: Arc<Allowances>,
     health: Arc<Health>,
+    metrics: Arc<Metrics>,
 }
 
 pub(crate) fn serve_queue(
     records: Records,
-    links: Arc<Links>,
+    (links, allowances): (Arc<Links>, Arc<Allowances>),
     shared: (&Arc<Health>, &Arc<Metrics>),
 ) -> (ServeQueue, Server) {
     let peers = links.committee().size();
@@ -63,7 +67,9 @@ pub(crate) fn serve_queue(
             waiting,
             records,
             links,
+            allowances,
             health: Arc::clone(shared.0),
+            metrics: Arc::clone(shared.1),
         },
     )
 }
@@ -97,6 +103,10 @@ impl Server {
             if let Some(waiting) = self.waiting.get(to.position()) {
                 waiting.fetch_sub(1, Ordering::Relaxed);
             }
+            if !self.allowances.is_open(to, Instant::now()) {
+                self.metrics.serve_dropped.inc();
+                continue;
+            }
             match request {
                 Request::Blocks(refs) => self.send_blocks(to, refs),
                 Request::Replay(after) => self.replay(to, after),
@@ -111,6 +121,8 @@ impl Server {
             match read_block(&self.records, epoch, &reference) {
                 Ok(Some(block)) => {
                     let block = block.block();
+                    self.allowances
+                        .charge(to, Instant::now(), block.encoded_len());
                     let frame =
                         Message::encode_fetched(block.signed_header(), block.payload().bytes());
                     self.links.send(to, Lane::CatchUp, frame);
@@ -140,6 +152,8 @@ impl Server {
             if bytes > REPLAY_BYTES_MAX {
                 return;
             }
+            self.allowances
+                .charge(to, Instant::now(), block.encoded_len());
             let (header, payload) = (block.signed_header(), block.payload().bytes());
             self.links
                 .send(to, Lane::CatchUp, Message::encode_replayed(header, payload));

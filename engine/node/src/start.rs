@@ -9,6 +9,7 @@ use probity_core::{Recovered, Replica, ReplicaConfig};
 use probity_transport::{InboxLimits, inbox};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use crate::allowance::Allowances;
 use crate::commits::CommitLog;
 use crate::core_thread::{Clock, Core, Ears, Hands};
 use crate::error::Error;
@@ -84,7 +85,10 @@ pub(crate) fn start(builder: NodeBuilder) -> Result<Shared, Error> {
     let pool = Arc::new(verify_threads(config.tuning.verify_threads, &health)?);
     let (core_sender, inputs) = bounded(CORE_QUEUE);
     let (persist_sender, jobs) = bounded(PERSIST_QUEUE);
-    let (serve, server) = serve_queue(records, Arc::clone(&links), (&health, &metrics));
+    let allowances = Arc::new(Allowances::new(links.committee().size()));
+    let answers = (Arc::clone(&links), Arc::clone(&allowances));
+    let (serve, server) = serve_queue(records, answers, (&health, &metrics));
+    let (again, turns) = bounded(links.committee().size());
     let (inbox, receiver) = inbox(InboxLimits::default());
     let durable = Durable::default();
 
@@ -99,6 +103,8 @@ pub(crate) fn start(builder: NodeBuilder) -> Result<Shared, Error> {
         metrics: Arc::clone(&metrics),
     };
     let verifier = Verifier {
+        queues: verify_pool::queues(links.committee().size()),
+        again,
         links: Arc::clone(&links),
         check,
         health: Arc::clone(&health),
@@ -109,11 +115,14 @@ pub(crate) fn start(builder: NodeBuilder) -> Result<Shared, Error> {
         },
         pool: Arc::clone(&pool),
     };
+    let verifier = Arc::new(verifier);
+    let dispatcher = Arc::clone(&verifier);
     let hands = Hands {
         signing: config.signing,
         persist: persist_sender,
         links: Arc::clone(&links),
         serve,
+        allowances,
         intake: Arc::clone(&intake),
         log: Arc::clone(&log),
         lag_max: config.tuning.application_lag_commits,
@@ -143,7 +152,8 @@ pub(crate) fn start(builder: NodeBuilder) -> Result<Shared, Error> {
     let threads = Threads {
         intake: Box::new(move || intake::run(&intake, &pool)),
         core: Box::new(move || core.run()),
-        verify: Box::new(move || verify_pool::run(verifier, &receiver)),
+        dispatch: Box::new(move || verify_pool::run(&dispatcher, &receiver)),
+        turns: Box::new(move || verify_pool::give_turns(&verifier, &turns)),
         serve: Box::new(move || server.run()),
         persist: Box::new(move || persister.run()),
     };
@@ -183,7 +193,8 @@ type Body = Box<dyn FnOnce() + Send>;
 struct Threads {
     intake: Body,
     core: Body,
-    verify: Body,
+    dispatch: Body,
+    turns: Body,
     serve: Body,
     persist: Body,
 }
@@ -196,7 +207,8 @@ impl Threads {
         let handles = [
             spawn("intake", health, self.intake)?,
             spawn("core", health, self.core)?,
-            spawn("dispatch", health, self.verify)?,
+            spawn("dispatch", health, self.dispatch)?,
+            spawn("turns", health, self.turns)?,
             spawn("serve", health, self.serve)?,
             spawn("persist", health, self.persist)?,
         ];

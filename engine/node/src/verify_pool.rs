@@ -2,17 +2,20 @@
 //!
 //! ```text
 //!              ┌─▶ queue of peer 1 ─▶ verified one after the other ─┐
-//!   inbox ─────┼─▶ queue of peer 2 ─▶      (rayon)                  ├─▶ core
+//!   inbox ─────┼─▶ queue of peer 2 ─▶   in short turns (rayon)      ├─▶ core
 //!  dispatcher  └─▶ queue of peer 3 ─▶                               ┘
 //! ```
 //!
-//! What one peer says reaches the core in its order; peers do not wait for each other. A peer that
-//! sends faster than its blocks can be verified loses frames, which are fetched again when needed.
+//! What one peer says reaches the core in its order; peers take turns with each other and with
+//! clients. A peer that sends faster than it can be listened to loses frames, which are fetched
+//! again when needed.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use crossbeam::channel::{Receiver, Sender};
 use parking_lot::Mutex;
 use probity_core::{Delivery, Link, Message, ValidatorIndex, verify_block};
 use probity_transport::{Event, InboxReceiver, RecvStatus};
@@ -28,6 +31,9 @@ use crate::wake::ToCore;
 const WAITING_BYTES_MAX: usize = 16 << 20;
 /// Events of one peer that may wait.
 const WAITING_MAX: usize = 4096;
+/// How long one peer's queue is worked on before others have their turn, unless a single block takes
+/// longer.
+const TURN: Duration = Duration::from_millis(1);
 /// Events taken from the inbox at once.
 const EVENTS_MAX: usize = 256;
 
@@ -39,6 +45,9 @@ pub(crate) struct Verifier {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) core: ToCore,
     pub(crate) pool: Arc<rayon::ThreadPool>,
+    pub(crate) queues: Box<[Mutex<PeerQueue>]>,
+    /// Peers whose turn was over before their queue was empty.
+    pub(crate) again: Sender<ValidatorIndex>,
 }
 
 /// Whether a block came unasked, so that only its author may send it.
@@ -50,22 +59,24 @@ enum Origin {
 
 enum Item {
     Block(Bytes, Origin),
-    Ready(Input),
+    Request(Input),
+    Link(Input),
 }
 
 #[derive(Default)]
-struct PeerQueue {
+pub(crate) struct PeerQueue {
     items: VecDeque<Item>,
     bytes: usize,
-    // A task of the pool is working on this queue.
-    draining: bool,
+    // It has a turn, or waits for one.
+    busy: bool,
+}
+
+pub(crate) fn queues(peers: usize) -> Box<[Mutex<PeerQueue>]> {
+    (0..peers).map(|_| Mutex::default()).collect()
 }
 
 /// The dispatcher thread.
-pub(crate) fn run(verifier: Verifier, inbox: &InboxReceiver) {
-    let peers = verifier.links.committee().size();
-    let queues: Vec<Arc<Mutex<PeerQueue>>> = (0..peers).map(|_| Arc::default()).collect();
-    let verifier = Arc::new(verifier);
+pub(crate) fn run(verifier: &Arc<Verifier>, inbox: &InboxReceiver) {
     let mut events = Vec::with_capacity(EVENTS_MAX);
     while !verifier.health.is_stopping() {
         if inbox.recv_batch(&mut events, EVENTS_MAX, NAP) == RecvStatus::Closed {
@@ -75,52 +86,107 @@ pub(crate) fn run(verifier: Verifier, inbox: &InboxReceiver) {
             let Some(from) = verifier.links.index(event.peer()) else {
                 continue;
             };
-            if let Some(item) = verifier.read(from, event) {
-                push(&verifier, (from, &queues[from.position()]), item);
+            if let Some(item) = verifier.read(from, event)
+                && verifier.push(from, item)
+            {
+                give_turn(verifier, from);
             }
         }
     }
 }
 
-fn push(verifier: &Arc<Verifier>, to: (ValidatorIndex, &Arc<Mutex<PeerQueue>>), item: Item) {
-    let (from, shared) = to;
-    let mut queue = shared.lock();
-    if let Item::Block(bytes, _) = &item {
-        let full = queue.items.len() >= WAITING_MAX
-            || (queue.bytes + bytes.len() > WAITING_BYTES_MAX && !queue.items.is_empty());
-        if full {
-            verifier.metrics.verify_dropped.inc();
-            return;
+/// The thread that gives peers their next turn. It stands outside the pool, because what a thread of
+/// the pool spawns goes before everything that waits: one peer could keep the others, and the
+/// clients, out for as long as it sends.
+pub(crate) fn give_turns(verifier: &Arc<Verifier>, again: &Receiver<ValidatorIndex>) {
+    while !verifier.health.is_stopping() {
+        if let Ok(from) = again.recv_timeout(NAP) {
+            give_turn(verifier, from);
         }
-        queue.bytes += bytes.len();
-    }
-    queue.items.push_back(item);
-    if !std::mem::replace(&mut queue.draining, true) {
-        let (verifier, shared) = (Arc::clone(verifier), Arc::clone(shared));
-        let pool = Arc::clone(&verifier.pool);
-        pool.spawn(move || drain(&verifier, from, &shared));
     }
 }
 
-/// Works on one peer's queue until it is empty.
-fn drain(verifier: &Verifier, from: ValidatorIndex, shared: &Mutex<PeerQueue>) {
-    loop {
-        let mut queue = shared.lock();
-        let Some(item) = queue.items.pop_front() else {
-            queue.draining = false;
-            return;
-        };
-        if let Item::Block(bytes, _) = &item {
-            queue.bytes -= bytes.len();
+fn give_turn(verifier: &Arc<Verifier>, from: ValidatorIndex) {
+    let shared = Arc::clone(verifier);
+    verifier.pool.spawn(move || shared.take_turn(from));
+}
+
+impl Verifier {
+    /// Queues what a peer said; `true` when the peer needs a turn.
+    fn push(&self, from: ValidatorIndex, item: Item) -> bool {
+        match self.queues[from.position()].lock().push(item) {
+            Pushed::Queued => false,
+            Pushed::NeedsTurn => true,
+            Pushed::Dropped => {
+                self.metrics.verify_dropped.inc();
+                false
+            }
         }
-        drop(queue);
-        let input = match item {
-            Item::Ready(input) => Some(input),
-            Item::Block(bytes, origin) => verifier.verify(from, &bytes, origin),
-        };
-        if let Some(input) = input {
-            // The core is gone only when the node stops.
-            let _ = verifier.core.send(input);
+    }
+
+    /// The next thing that a peer said; `None` ends its turn.
+    fn pop(&self, from: ValidatorIndex) -> Option<Item> {
+        let mut queue = self.queues[from.position()].lock();
+        let item = queue.items.pop_front();
+        match &item {
+            Some(item) => queue.bytes -= item.bytes(),
+            None => queue.busy = false,
+        }
+        item
+    }
+
+    /// Works on one peer's queue until it is empty or its time is over.
+    fn take_turn(&self, from: ValidatorIndex) {
+        let ends = Instant::now() + TURN;
+        while let Some(item) = self.pop(from) {
+            let input = match item {
+                Item::Request(input) | Item::Link(input) => Some(input),
+                Item::Block(bytes, origin) => self.verify(from, &bytes, origin),
+            };
+            if let Some(input) = input {
+                // The core is gone only when the node stops.
+                let _ = self.core.send(input);
+            }
+            if Instant::now() >= ends {
+                // There is room: each peer is in the channel at most once.
+                let _ = self.again.send(from);
+                return;
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Pushed {
+    Queued,
+    NeedsTurn,
+    Dropped,
+}
+
+impl PeerQueue {
+    fn push(&mut self, item: Item) -> Pushed {
+        let bytes = item.bytes();
+        // Ups and downs are few, and none may be lost.
+        let bounded = !matches!(item, Item::Link(_));
+        let full = self.items.len() >= WAITING_MAX
+            || (self.bytes + bytes > WAITING_BYTES_MAX && !self.items.is_empty());
+        if bounded && full {
+            return Pushed::Dropped;
+        }
+        self.bytes += bytes;
+        self.items.push_back(item);
+        match std::mem::replace(&mut self.busy, true) {
+            true => Pushed::Queued,
+            false => Pushed::NeedsTurn,
+        }
+    }
+}
+
+impl Item {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Block(bytes, _) => bytes.len(),
+            Self::Request(_) | Self::Link(_) => 0,
         }
     }
 }
@@ -130,20 +196,20 @@ impl Verifier {
         let frame = match event {
             Event::Up(_) => {
                 self.links.set_up(from, true);
-                return Some(Item::Ready(Input::Link(from, Link::Up)));
+                return Some(Item::Link(Input::Link(from, Link::Up)));
             }
             Event::Down(_) => {
                 self.links.set_up(from, false);
-                return Some(Item::Ready(Input::Link(from, Link::Down)));
+                return Some(Item::Link(Input::Link(from, Link::Down)));
             }
             Event::Frame { frame, .. } => frame,
         };
         match Message::decode(&frame) {
             Ok(Message::Block(bytes)) => Some(Item::Block(bytes, Origin::Pushed)),
             Ok(Message::Fetched(bytes)) => Some(Item::Block(bytes, Origin::Fetched)),
-            Ok(Message::Fetch(refs)) => Some(Item::Ready(Input::Fetch(from, refs))),
-            Ok(Message::NotHeld(refs)) => Some(Item::Ready(Input::NotHeld(from, refs))),
-            Ok(Message::Replay { after }) => Some(Item::Ready(Input::Replay(from, after))),
+            Ok(Message::Fetch(refs)) => Some(Item::Request(Input::Fetch(from, refs))),
+            Ok(Message::NotHeld(refs)) => Some(Item::Request(Input::NotHeld(from, refs))),
+            Ok(Message::Replay { after }) => Some(Item::Request(Input::Replay(from, after))),
             Err(why) => {
                 tracing::debug!(peer = %from, %why, "a frame is no message");
                 self.metrics.reject(from.position(), "frame");
@@ -173,5 +239,33 @@ impl Verifier {
                 rejected.votes.map(Input::Votes)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use probity_core::Round;
+
+    #[test]
+    fn requests_are_bounded_like_blocks_and_links_are_always_heard() {
+        let peer = ValidatorIndex(1);
+        let request = || Item::Request(Input::Replay(peer, Round(1)));
+        let mut queue = PeerQueue::default();
+        assert_eq!(queue.push(request()), Pushed::NeedsTurn);
+        for _ in 1..WAITING_MAX {
+            assert_eq!(queue.push(request()), Pushed::Queued);
+        }
+        assert_eq!(queue.push(request()), Pushed::Dropped);
+        let down = Item::Link(Input::Link(peer, Link::Down));
+        assert_eq!(queue.push(down), Pushed::Queued);
+    }
+
+    #[test]
+    fn bytes_are_bounded_and_one_block_always_fits() {
+        let block = || Item::Block(vec![0; WAITING_BYTES_MAX + 1].into(), Origin::Pushed);
+        let mut queue = PeerQueue::default();
+        assert_eq!(queue.push(block()), Pushed::NeedsTurn);
+        assert_eq!(queue.push(block()), Pushed::Dropped);
     }
 }

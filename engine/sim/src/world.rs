@@ -203,10 +203,7 @@ impl World {
         let plan = Arc::clone(&self.plan);
         let signatures = plan.committee.signatures;
         for validator in self.committee.indices() {
-            let sin = plan
-                .sinners
-                .iter()
-                .find(|s| s.validator == validator.0);
+            let sin = plan.sinners.iter().find(|s| s.validator == validator.0);
             let twin = sin.is_some_and(|sinner| sinner.sin == "twin");
             for copy in 0..=u64::from(twin) {
                 let id = self.processes.len();
