@@ -38,6 +38,7 @@ struct Want {
     tried: AuthorSet,
     asked: Vec<ValidatorIndex>,
     attempts: u32,
+    asked_at: Time,
     due: Time,
 }
 
@@ -97,9 +98,37 @@ impl Fetch {
             tried,
             asked,
             attempts: 0,
+            asked_at: now,
             due: now,
         };
         self.wants.insert(reference, want);
+    }
+
+    /// Something came from `peer`, so frames get through: the oldest missing blocks are asked for again without their
+    /// pause, unless the last question is younger than `patience_us`.
+    pub(crate) fn handle_sign_of_life(
+        &mut self,
+        now: Time,
+        peer: ValidatorIndex,
+        patience_us: u64,
+    ) {
+        let pausing = |want: &Want| want.due > now && want.asked_at.plus_us(patience_us) <= now;
+        let oldest = self.wants.iter().take(REQUEST_REFS_MAX);
+        let again: Vec<BlockRef> = oldest
+            .filter(|(_, want)| want.need == Need::Accept && pausing(want))
+            .map(|(reference, _)| *reference)
+            .collect();
+        for reference in again {
+            let Some(want) = self.wants.get_mut(&reference) else {
+                continue;
+            };
+            self.due.remove(&(want.due, want.need, reference));
+            want.due = now;
+            self.due.insert((now, want.need, reference));
+            if !want.hints.contains(&peer) {
+                want.hints.push(peer);
+            }
+        }
     }
 
     /// The block came, or nobody needs it any more.
@@ -171,6 +200,7 @@ impl Fetch {
                 want.asked.push(peer);
                 requests.entry(peer).or_default().push(reference);
             }
+            want.asked_at = now;
             want.due = now.plus_us(pause_us(want.attempts, &reference));
             want.attempts = want.attempts.saturating_add(1);
             self.due.insert((want.due, want.need, reference));

@@ -20,6 +20,10 @@ impl Replica {
         let Delivery { from, block } = delivery;
         let reference = block.block().reference();
         self.handle_votes(&SignedVotes::of(block.block()));
+        if self.fetch.len() > 0 {
+            let patience_us = self.patience_us();
+            self.fetch.handle_sign_of_life(now, from, patience_us);
+        }
         if self.is_known(&reference) {
             return;
         }
@@ -95,6 +99,7 @@ impl Replica {
         }
         for parent in &missing {
             if !self.suspended.contains(parent) {
+                self.note_gap(now, parent);
                 for hint in [from, block.block().author()] {
                     self.fetch.want(
                         now,

@@ -105,7 +105,7 @@ impl Replica {
     }
 
     /// R9: nothing to do here or anywhere.
-    fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.pending == Pending::None && self.payload_blocks == 0
     }
 

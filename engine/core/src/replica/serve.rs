@@ -7,7 +7,7 @@ use bytes::{BufMut, BytesMut};
 use crate::block::{Block, BlockRef};
 use crate::fetch::chunks;
 use crate::id::{Round, Time, ValidatorIndex};
-use crate::limits::{REPLAY_BLOCKS_MAX, REPLAY_RETRY_US, STALL_US};
+use crate::limits::{LEADER_TIMEOUT_BASE_MAX_US, REPLAY_BLOCKS_MAX, REPLAY_RETRY_US, STALL_US};
 use crate::message::Message;
 use crate::output::Output;
 
@@ -81,12 +81,37 @@ impl Replica {
         [behind, stalled].into_iter().flatten().min()
     }
 
+    /// How long an answer usually takes at most, as the pace of rounds tells.
+    pub(super) fn patience_us(&self) -> u64 {
+        2 * self
+            .clock
+            .leader_timeout_us()
+            .min(LEADER_TIMEOUT_BASE_MAX_US)
+    }
+
+    /// A block of `parent`'s author is missing, and more below it: its author sends them all at once, where fetching
+    /// takes a round trip for each round.
+    pub(super) fn note_gap(&mut self, now: Time, parent: &BlockRef) {
+        let replay = self.replays[parent.author.position()];
+        let waited = replay.asked_at.plus_us(self.patience_us()) <= now;
+        let gap = parent.round > replay.highest.next();
+        if gap && waited && self.connected.contains(parent.author) {
+            self.ask_replay(now, parent.author);
+        }
+    }
+
     /// Frames may be lost on a link that stays up: when the frontier stands still, peers are asked for what they made.
+    /// While nothing is to be ordered, rounds are slow on purpose and nothing is lost by waiting.
     fn stall_deadline(&self) -> Time {
+        let pause_us = if self.is_idle() {
+            STALL_US
+        } else {
+            self.patience_us()
+        };
         self.clock
             .reached_at()
             .max(self.stall_asked_at)
-            .plus_us(STALL_US)
+            .plus_us(pause_us)
     }
 
     fn ask_when_stalled(&mut self, now: Time) {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use probity_core::record::Record;
 use probity_core::{
     Block, Commit, Message, Output, Payload, PayloadRoom, Pending, PersistTicket, ProposalContent,
-    Replica, Round, Time, ValidatorIndex,
+    Replica, Round, ValidatorIndex,
 };
 
 use super::{Event, START, START_WALL_MS, World};

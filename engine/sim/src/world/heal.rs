@@ -110,7 +110,9 @@ impl World {
         self.liveness.over = self.liveness.waiting.is_empty();
     }
 
-    /// `2 * leader_timeout + 6 * delay`, with the timeout as it stands at the slowest.
+    /// `2 * leader_timeout + 6 * delay`, with the timeout as it stands at the slowest, and a delay that covers the disk
+    /// and the shortest round. Frames that were lost before are missed only after a while: that is noticed within
+    /// `2 * leader_timeout` more, and asking and answering for the missing and for their parents takes 4 delays.
     fn bound_us(&self) -> u64 {
         let timeout = |replica: &Replica| replica.status().leader_timeout_us;
         let correct = self.processes.iter().filter(|process| !process.is_sinner());
@@ -119,7 +121,8 @@ impl World {
             .map(timeout)
             .max();
         let delay_us = self.network.settled_delay_us() + self.plan.disk.most_us;
-        2 * slowest.unwrap_or(0) + 6 * delay_us + NOTICE_US
+        let delay_us = delay_us.max(self.plan.committee.min_round_delay_us);
+        4 * slowest.unwrap_or(0) + 10 * delay_us + NOTICE_US
     }
 
     fn furthest_leader(&self) -> u32 {
