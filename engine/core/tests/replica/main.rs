@@ -1,0 +1,9 @@
+//! Directed tests of one rule each: replicas driven by hand, block by block.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod draw;
+mod extra_blocks;
+mod fetching;
+mod hand;
+mod restart;
