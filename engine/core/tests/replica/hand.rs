@@ -52,6 +52,7 @@ pub(crate) enum Takes {
     All,
 }
 
+#[derive(Clone)]
 pub(crate) struct Hand {
     pub(crate) replica: Replica,
     pub(crate) now: Time,
@@ -68,6 +69,8 @@ pub(crate) struct Hand {
     pub(crate) wanted: Vec<(Round, PayloadRoom)>,
     /// Signatures that it waits for: header digest and preimage.
     pub(crate) to_sign: Vec<(Digest, Vec<u8>)>,
+    /// Rounds of the own blocks whose signature was asked for.
+    pub(crate) signed: Vec<Round>,
     tickets: Vec<PersistTicket>,
     store: Store,
     config: ReplicaConfig,
@@ -96,6 +99,7 @@ impl Hand {
             outcomes: Vec::new(),
             wanted: Vec::new(),
             to_sign: Vec::new(),
+            signed: Vec::new(),
             tickets: Vec::new(),
             store: Store::default(),
             config,
@@ -211,10 +215,11 @@ impl Hand {
                     }
                 }
                 Output::Sign {
+                    round,
                     header_digest,
                     preimage,
-                    ..
                 } => {
+                    self.signed.push(round);
                     self.to_sign.push((header_digest, preimage.to_vec()));
                     if self.takes == Takes::All {
                         self.sign();

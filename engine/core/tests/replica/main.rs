@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod amnesia;
 mod draw;
 mod extra_blocks;
 mod fetching;
