@@ -7,4 +7,6 @@ mod draw;
 mod extra_blocks;
 mod fetching;
 mod hand;
+mod lab;
+mod poison;
 mod restart;
