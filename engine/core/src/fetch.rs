@@ -38,6 +38,8 @@ struct Want {
     tried: AuthorSet,
     asked: Vec<ValidatorIndex>,
     attempts: u32,
+    /// Pauses that passed without the block; each is twice the one before.
+    pauses: u32,
     due: Time,
 }
 
@@ -97,6 +99,7 @@ impl Fetch {
             tried,
             asked,
             attempts: 0,
+            pauses: 0,
             due: now,
         };
         self.wants.insert(reference, want);
@@ -136,6 +139,7 @@ impl Fetch {
         if (want.attempts as usize) < self.in_flight.len() {
             self.due.remove(&(want.due, want.need, *block));
             want.due = now;
+            want.pauses = want.pauses.saturating_sub(1);
             self.due.insert((now, want.need, *block));
         }
         self.release(from);
@@ -171,8 +175,9 @@ impl Fetch {
                 want.asked.push(peer);
                 requests.entry(peer).or_default().push(reference);
             }
-            want.due = now.plus_us(pause_us(want.attempts, &reference));
+            want.due = now.plus_us(pause_us(want.pauses, &reference));
             want.attempts = want.attempts.saturating_add(1);
+            want.pauses = want.pauses.saturating_add(1);
             self.due.insert((want.due, want.need, reference));
             self.wants.insert(reference, want);
         }
@@ -212,11 +217,11 @@ impl Fetch {
 }
 
 /// Doubling pauses with a jitter taken from the block's own digest, so that validators do not ask in step.
-fn pause_us(attempts: u32, reference: &BlockRef) -> u64 {
+fn pause_us(pauses: u32, reference: &BlockRef) -> u64 {
     let pause = FETCH_RETRY_US
-        .saturating_mul(1 << attempts.min(10))
+        .saturating_mul(1 << pauses.min(10))
         .min(FETCH_RETRY_MAX_US);
-    let jitter = u64::from(reference.digest.as_bytes()[attempts as usize % 32]);
+    let jitter = u64::from(reference.digest.as_bytes()[pauses as usize % 32]);
     pause + pause * jitter / 1024
 }
 
