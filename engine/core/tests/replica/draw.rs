@@ -6,7 +6,7 @@ use probity_core::block::genesis_ref;
 use probity_core::testing::{Draft, committee, proposal, sign};
 use probity_core::{Block, BlockRef, Committee, FaultBounds, Mode, Payload, Round, ValidatorIndex};
 
-/// `n` validators of weight 1 that tolerate `n / 3` Byzantine ones, rounded down from just below.
+/// Validators of weight 1, of which fewer than a third may be Byzantine.
 pub(crate) fn equal(validators: usize, mode: Mode, gc_depth: u32) -> Arc<Committee> {
     let bounds = FaultBounds {
         mode,

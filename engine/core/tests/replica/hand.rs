@@ -9,8 +9,8 @@ use probity_core::record::{RecordSource, RecordTable, read_block};
 use probity_core::testing::{VALID_CHECK, keypair};
 use probity_core::{
     Block, BlockRef, Commit, Committee, Delivery, Link, Message, Outcome, Output, Payload,
-    PayloadRoom, Pending, PersistTicket, ProposalContent, Recovered, Replica, ReplicaConfig,
-    ReplicaStatus, Round, Time, ValidatorIndex, limits, verify_block,
+    PayloadRoom, PersistTicket, ProposalContent, Recovered, Replica, ReplicaConfig, ReplicaStatus,
+    Round, Time, ValidatorIndex, limits, verify_block,
 };
 
 /// Records as a store would hold them.
@@ -146,11 +146,6 @@ impl Hand {
             Message::NotHeld(refs) => self.replica.handle_not_held(self.now, from, refs),
             Message::Replay { after } => self.replica.handle_replay(from, *after),
         }
-        self.carry_out();
-    }
-
-    pub(crate) fn pending(&mut self) {
-        self.replica.handle_pending(self.now, Pending::Some);
         self.carry_out();
     }
 

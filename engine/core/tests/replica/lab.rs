@@ -2,6 +2,7 @@
 //! committee may be played by the test.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use probity_core::{Block, BlockRef, Committee, Link, Message, Round, Time, ValidatorIndex};
@@ -47,7 +48,7 @@ impl Lab {
         lab
     }
 
-    pub(crate) fn honest(&self) -> std::ops::Range<u16> {
+    pub(crate) fn honest(&self) -> Range<u16> {
         0..u16::try_from(self.hands.len()).unwrap()
     }
 
@@ -114,10 +115,10 @@ impl Lab {
     ///
     /// # Panics
     /// When they do not within ten seconds of virtual time.
-    pub(crate) fn run_to(&mut self, nodes: impl IntoIterator<Item = u16> + Clone, round: u32) {
+    pub(crate) fn run_to(&mut self, nodes: &Range<u16>, round: u32) {
         let limit = self.now.plus_us(10_000_000);
         let behind = |lab: &Self| {
-            let mut nodes = nodes.clone().into_iter();
+            let mut nodes = nodes.clone();
             nodes.any(|node| lab.hand(node).status().round < Round(round))
         };
         while behind(self) {

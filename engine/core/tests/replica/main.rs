@@ -7,6 +7,7 @@ mod draw;
 mod extra_blocks;
 mod fetching;
 mod hand;
+mod isolation;
 mod lab;
 mod poison;
 mod restart;

@@ -39,7 +39,7 @@ impl Poison {
             lead,
         };
         for round in 1..=lead {
-            poison.lab.run_to(A..Z, round);
+            poison.lab.run_to(&(A..Z), round);
             let below = match round {
                 1 => genesis(&poison.committee)[..3].to_vec(),
                 _ => poison.lab.round(A..Z, round - 1),
@@ -68,14 +68,14 @@ impl Poison {
         let lead = self.lead;
         // C hears of B and of a block that leaves the leader out, and in time not of A.
         self.lab.stopped.insert((A, C));
-        self.lab.run_to(A..Z, lead + 1);
+        self.lab.run_to(&(A..Z), lead + 1);
         let primary = slots(&self.committee, Round(lead))[0];
         let mut below = self.lab.round(A..Z, lead);
         below.retain(|block| block.author != primary);
         let blames = self.make(lead + 1, below);
         self.lab.play(&blames, [C]);
         self.lab.stopped.insert((B, C));
-        self.lab.run_to(A..Z, lead + 2);
+        self.lab.run_to(&(A..Z), lead + 2);
         self.lab.release();
         let without_a = self.lab.own(C, lead + 2).unwrap();
         assert!(
@@ -87,7 +87,7 @@ impl Poison {
         for from in A..Z {
             self.lab.stopped.extend((A..Z).map(|to| (from, to)));
         }
-        self.lab.run_to(A..Z, lead + 3);
+        self.lab.run_to(&(A..Z), lead + 3);
         let stuck = [A, B, C].map(|node| self.gc_round(node));
         assert_eq!(stuck, [Round(lead - 1).minus(self.committee.gc_depth()); 3]);
         let below = self.lab.round(A..Z, lead + 1);
@@ -123,7 +123,7 @@ fn a_block_with_an_invented_parent_at_the_gc_round_is_not_linked_and_halts_nobod
         poison.lab.release();
         poison.lab.play(&poisoned, [B, C]);
 
-        poison.lab.run_to(A..Z, lead + 6 * gc_depth);
+        poison.lab.run_to(&(A..Z), lead + 6 * gc_depth);
         assert!(poison.lab.agreed() > before + 40, "all keep committing");
         for hand in &poison.lab.hands {
             let mut linked = hand.own.iter().flat_map(|own| own.parents());
