@@ -39,6 +39,8 @@ struct Want {
     asked: Vec<ValidatorIndex>,
     attempts: u32,
     asked_at: Time,
+    /// Pauses that passed without the block; each is twice the one before.
+    pauses: u32,
     due: Time,
 }
 
@@ -99,6 +101,7 @@ impl Fetch {
             asked,
             attempts: 0,
             asked_at: now,
+            pauses: 0,
             due: now,
         };
         self.wants.insert(reference, want);
@@ -165,6 +168,7 @@ impl Fetch {
         if (want.attempts as usize) < self.in_flight.len() {
             self.due.remove(&(want.due, want.need, *block));
             want.due = now;
+            want.pauses = want.pauses.saturating_sub(1);
             self.due.insert((now, want.need, *block));
         }
         self.release(from);
@@ -201,8 +205,9 @@ impl Fetch {
                 requests.entry(peer).or_default().push(reference);
             }
             want.asked_at = now;
-            want.due = now.plus_us(pause_us(want.attempts, &reference));
+            want.due = now.plus_us(pause_us(want.pauses, &reference));
             want.attempts = want.attempts.saturating_add(1);
+            want.pauses = want.pauses.saturating_add(1);
             self.due.insert((want.due, want.need, reference));
             self.wants.insert(reference, want);
         }
@@ -242,11 +247,11 @@ impl Fetch {
 }
 
 /// Doubling pauses with a jitter taken from the block's own digest, so that validators do not ask in step.
-fn pause_us(attempts: u32, reference: &BlockRef) -> u64 {
+fn pause_us(pauses: u32, reference: &BlockRef) -> u64 {
     let pause = FETCH_RETRY_US
-        .saturating_mul(1 << attempts.min(10))
+        .saturating_mul(1 << pauses.min(10))
         .min(FETCH_RETRY_MAX_US);
-    let jitter = u64::from(reference.digest.as_bytes()[attempts as usize % 32]);
+    let jitter = u64::from(reference.digest.as_bytes()[pauses as usize % 32]);
     pause + pause * jitter / 1024
 }
 

@@ -184,7 +184,7 @@ impl Replica {
     }
 
     /// R37: a block under our key that we did not make, or no longer know, means that the disk forgot or that the key
-    /// runs twice. Signing on could equivocate.
+    /// runs twice. Signing on could equivocate, also what is under way: it may be the second block of that very slot.
     fn suspect_amnesia(&mut self, block: &Block) {
         let gone = block.round() <= self.dag.gc_round() && block.round() <= self.own_round;
         let resigning = self
@@ -193,6 +193,7 @@ impl Replica {
             .is_some_and(|in_flight| in_flight.proposal().header_digest() == block.header_digest());
         if !gone && !resigning {
             self.amnesia = true;
+            self.drop_in_flight();
         }
     }
 }

@@ -231,8 +231,8 @@ impl Replica {
         if self.wanted.take() != Some(round) {
             return;
         }
-        if round != self.next_round() {
-            // The gc round moved in between: the payload comes back as if its block had been collected.
+        if round != self.next_round() || self.amnesia {
+            // The gc round moved in between, or R37 stops us: the payload comes back as if it had been collected.
             let outcome = crate::output::Outcome::Collected;
             self.outputs.push_back(Output::Outcome { round, outcome });
             self.step(now);
@@ -382,6 +382,15 @@ impl Replica {
             return;
         }
         self.accept(now, block.block());
+    }
+
+    /// R37: the own block under way is neither signed nor sent; its payload comes back.
+    pub(super) fn drop_in_flight(&mut self) {
+        if let Some(in_flight) = self.in_flight.take() {
+            let round = in_flight.proposal().header().round;
+            let outcome = crate::output::Outcome::Collected;
+            self.outputs.push_back(Output::Outcome { round, outcome });
+        }
     }
 
     /// Keeps track of an own accepted block.
