@@ -211,7 +211,7 @@ impl World {
                 let sin = sin.and_then(|sinner| crate::adversary::named(&sinner.sin));
                 let sin = sin.map(|named| (named.make)(chance));
                 let mut process = Process::new(validator, sin, Signer::new(validator, signatures));
-                if twin {
+                if twin && plan.script.is_empty() {
                     process.hears = self.draw_side(copy);
                 }
                 self.of_validator[validator.position()].push(id);
@@ -357,7 +357,8 @@ impl World {
         let left_at = self.now.plus_us(sender.slow_us);
         for at in 0..self.of_validator[to.position()].len() {
             let receiver = self.of_validator[to.position()][at];
-            if !self.processes[receiver].hears[me.position()] {
+            let apart = self.is_apart(from, receiver);
+            if apart || !self.processes[receiver].hears[me.position()] {
                 continue;
             }
             self.frames += 1;
@@ -383,6 +384,17 @@ impl World {
                 self.schedule(arrival.at.plus_us(slow_us), event);
             }
         }
+    }
+
+    /// Whether the script puts two processes on different sides in the sender's round.
+    fn is_apart(&self, from: usize, to: usize) -> bool {
+        if self.plan.script.is_empty() || self.liveness.has_begun() {
+            return false;
+        }
+        let replica = self.processes[from].replica.as_ref();
+        let round = replica.map_or(0, |replica| replica.status().round.0.max(1) as usize);
+        let split = round.checked_sub(1).and_then(|at| self.plan.script.get(at));
+        split.is_some_and(|split| split >> from & 1 != split >> to & 1)
     }
 
     fn flip_a_bit(&mut self, frame: &Bytes) -> Bytes {
