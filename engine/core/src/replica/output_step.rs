@@ -88,7 +88,7 @@ impl Replica {
             record: record.clone(),
             digest,
             blocks,
-            path,
+            path: Some(path),
         })));
         outcomes.into_iter().for_each(|outcome| self.hold(outcome));
         record
