@@ -103,9 +103,7 @@ impl World {
                 0
             };
             self.liveness.waiting.insert(process, extra_us);
-            self.submitted += 1;
-            let number = self.submitted;
-            self.submit(process, number, 64);
+            self.submit_fresh(process);
         }
         self.liveness.over = self.liveness.waiting.is_empty();
     }
