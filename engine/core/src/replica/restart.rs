@@ -123,7 +123,9 @@ impl Replica {
             }
             if block.author() == self.config.me {
                 self.own_round = self.own_round.max(block.round());
-                self.mark_linked(block.parents());
+                if !planted!(RestartRoundLow) {
+                    self.mark_linked(block.parents());
+                }
             }
             self.order.handle_accepted(&self.dag, id);
         }
