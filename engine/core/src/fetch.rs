@@ -90,6 +90,7 @@ impl Fetch {
             return;
         }
         if self.wants.len() >= MISSING_REFS_MAX {
+            sometimes!(FetchFull);
             return;
         }
         self.due.insert((now, need, reference));
@@ -152,6 +153,7 @@ impl Fetch {
             .keys()
             .take_while(|reference| reference.round <= gc_round);
         let gone: Vec<BlockRef> = low.filter(|reference| !keeps(reference)).copied().collect();
+        sometimes!(FetchCollected if !gone.is_empty());
         gone.iter().for_each(|reference| self.forget(reference));
     }
 
@@ -165,7 +167,10 @@ impl Fetch {
         };
         want.asked.remove(at);
         // Once everybody was asked, the pause stands: a block that nobody holds must not be asked for in a circle.
-        if (want.attempts as usize) < self.in_flight.len() {
+        let all_asked = want.attempts as usize >= self.in_flight.len();
+        sometimes!(FetchPaused if all_asked);
+        sometimes!(FetchNotHeld if !all_asked);
+        if !all_asked {
             self.due.remove(&(want.due, want.need, *block));
             want.due = now;
             want.pauses = want.pauses.saturating_sub(1);
@@ -201,6 +206,7 @@ impl Fetch {
             }
             if let Some(peer) = self.choose(&mut want, connected) {
                 self.in_flight[peer.position()] += 1;
+                sometimes!(FetchSecondPeer if !want.asked.is_empty());
                 want.asked.push(peer);
                 requests.entry(peer).or_default().push(reference);
             }
@@ -220,6 +226,10 @@ impl Fetch {
                 && connected.contains(peer)
                 && self.in_flight[peer.position()] < FETCH_IN_FLIGHT_PEER_MAX
         };
+        if planted!(FetchOnePeer) {
+            return want.hints.first().copied().filter(|peer| usable(&peer));
+        }
+        sometimes!(FetchPeerFull if self.in_flight.iter().any(|n| *n >= FETCH_IN_FLIGHT_PEER_MAX));
         let fresh = |peer: &&ValidatorIndex| {
             usable(peer) && !want.tried.contains(**peer) && !want.asked.contains(peer)
         };
@@ -233,6 +243,7 @@ impl Fetch {
             return Some(peer);
         }
         // Everybody was asked: begin again.
+        sometimes!(FetchAllTried);
         want.tried = AuthorSet::default();
         let idle = |peer: &&ValidatorIndex| usable(peer) && !want.asked.contains(peer);
         let again = want

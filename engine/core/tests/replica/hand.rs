@@ -81,11 +81,20 @@ const ROUND_US: u64 = 1_000;
 
 impl Hand {
     pub(crate) fn new(committee: &Arc<Committee>, me: u16, takes: Takes) -> Self {
+        Self::idling(committee, me, (takes, ROUND_US))
+    }
+
+    /// One whose rounds take longer while nothing is pending.
+    pub(crate) fn idling(
+        committee: &Arc<Committee>,
+        me: u16,
+        (takes, idle_round_delay_us): (Takes, u64),
+    ) -> Self {
         let config = ReplicaConfig {
             committee: Arc::clone(committee),
             me: ValidatorIndex(me),
             min_round_delay_us: ROUND_US,
-            idle_round_delay_us: ROUND_US,
+            idle_round_delay_us,
         };
         let now = Time(1_000_000);
         let mut hand = Self {

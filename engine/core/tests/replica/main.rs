@@ -9,5 +9,6 @@ mod fetching;
 mod hand;
 mod isolation;
 mod lab;
+mod pace;
 mod poison;
 mod restart;
