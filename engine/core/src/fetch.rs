@@ -10,8 +10,8 @@ use crate::block::BlockRef;
 use crate::committee::AuthorSet;
 use crate::id::{Round, Time, ValidatorIndex};
 use crate::limits::{
-    FETCH_IN_FLIGHT_PEER_MAX, FETCH_PEERS_MAX, FETCH_RETRY_MAX_US, FETCH_RETRY_US,
-    MISSING_REFS_MAX, REQUEST_REFS_MAX,
+    FETCH_IN_FLIGHT_PEER_MAX, FETCH_PEERS_MAX, FETCH_RETRY_BASE_MAX_US, FETCH_RETRY_MAX_US,
+    FETCH_RETRY_MIN_US, FETCH_RETRY_US, MISSING_REFS_MAX, REQUEST_REFS_MAX,
 };
 
 /// Why a block is wanted; the order is the order of asking.
@@ -54,7 +54,13 @@ pub(crate) struct Fetch {
     wants: BTreeMap<BlockRef, Want>,
     due: BTreeSet<(Time, Need, BlockRef)>,
     in_flight: Vec<usize>,
+    /// Mean time from a question to its answer.
+    answer_us: u64,
 }
+
+/// Questions that are asked at the first pause before it doubles: a peer that never answers must not keep us from the
+/// next one.
+const PAUSES_BEFORE_DOUBLING: u32 = 3;
 
 impl Fetch {
     pub(crate) fn new(me: ValidatorIndex, validators: usize) -> Self {
@@ -64,7 +70,24 @@ impl Fetch {
             wants: BTreeMap::new(),
             due: BTreeSet::new(),
             in_flight,
+            answer_us: FETCH_RETRY_US / 2,
         }
+    }
+
+    /// How long an answer takes at most, as those before tell.
+    pub(crate) fn patience_us(&self) -> u64 {
+        (2 * self.answer_us).clamp(FETCH_RETRY_MIN_US, FETCH_RETRY_BASE_MAX_US)
+    }
+
+    /// A block arrived that may be the answer to a question.
+    pub(crate) fn handle_arrived(&mut self, now: Time, reference: &BlockRef) {
+        if let Some(want) = self.wants.get(reference)
+            && !want.asked.is_empty()
+        {
+            let sample = now.since_us(want.asked_at).min(FETCH_RETRY_BASE_MAX_US);
+            self.answer_us = (self.answer_us * 7 + sample) / 8;
+        }
+        self.forget(reference);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -109,13 +132,9 @@ impl Fetch {
     }
 
     /// Something came from `peer`, so frames get through: the oldest missing blocks are asked for again without their
-    /// pause, unless the last question is younger than `patience_us`.
-    pub(crate) fn handle_sign_of_life(
-        &mut self,
-        now: Time,
-        peer: ValidatorIndex,
-        patience_us: u64,
-    ) {
+    /// pause, unless the last question may still be answered.
+    pub(crate) fn handle_sign_of_life(&mut self, now: Time, peer: ValidatorIndex) {
+        let patience_us = self.patience_us();
         let pausing = |want: &Want| want.due > now && want.asked_at.plus_us(patience_us) <= now;
         let oldest = self.wants.iter().take(REQUEST_REFS_MAX);
         let again: Vec<BlockRef> = oldest
@@ -211,7 +230,7 @@ impl Fetch {
                 requests.entry(peer).or_default().push(reference);
             }
             want.asked_at = now;
-            want.due = now.plus_us(pause_us(want.pauses, &reference));
+            want.due = now.plus_us(pause_us(self.patience_us(), want.pauses, &reference));
             want.attempts = want.attempts.saturating_add(1);
             want.pauses = want.pauses.saturating_add(1);
             self.due.insert((want.due, want.need, reference));
@@ -258,9 +277,9 @@ impl Fetch {
 }
 
 /// Doubling pauses with a jitter taken from the block's own digest, so that validators do not ask in step.
-fn pause_us(pauses: u32, reference: &BlockRef) -> u64 {
-    let pause = FETCH_RETRY_US
-        .saturating_mul(1 << pauses.min(10))
+fn pause_us(first_us: u64, pauses: u32, reference: &BlockRef) -> u64 {
+    let pause = first_us
+        .saturating_mul(1 << (pauses / PAUSES_BEFORE_DOUBLING).min(10))
         .min(FETCH_RETRY_MAX_US);
     let jitter = u64::from(reference.digest.as_bytes()[pauses as usize % 32]);
     pause + pause * jitter / 1024

@@ -44,7 +44,7 @@ const START_WALL_MS: u64 = 1_700_000_000_000;
 const EVENTS_MAX: u64 = 40_000_000;
 
 /// Something that is going to happen.
-enum Event {
+pub(crate) enum Event {
     Frame {
         from: ValidatorIndex,
         to: usize,
@@ -80,6 +80,10 @@ enum Event {
     Restart {
         process: usize,
         life: u32,
+    },
+    /// A pause may be over.
+    Resume {
+        process: usize,
     },
     /// The transport notices what changed.
     Links,
@@ -278,8 +282,8 @@ impl World {
             return false;
         }
         self.now = at;
-        if let Some(resumes_at) = self.paused_until(&event) {
-            self.schedule(resumes_at, event);
+        if let Some(process) = self.paused(&event) {
+            self.processes[process].held.push(event);
             return true;
         }
         self.happen(event);
@@ -322,13 +326,14 @@ impl World {
                     self.start(process);
                 }
             }
+            Event::Resume { process } => self.resume(process),
             Event::Links => self.refresh_links(),
             Event::Heal => self.heal(),
         }
     }
 
-    /// A paused process does nothing until it goes on.
-    fn paused_until(&self, event: &Event) -> Option<Time> {
+    /// The paused process that an event would reach; it does nothing until it goes on.
+    fn paused(&self, event: &Event) -> Option<usize> {
         let process = match event {
             Event::Frame { to, .. } => *to,
             Event::Leave { from, .. } => *from,
@@ -337,14 +342,24 @@ impl World {
             | Event::Wake { process }
             | Event::Client { process }
             | Event::Restart { process, .. } => *process,
-            Event::FaultBegins(_)
+            Event::Resume { .. }
+            | Event::FaultBegins(_)
             | Event::FaultEnds(_)
             | Event::FlapTurns { .. }
             | Event::Links
             | Event::Heal => return None,
         };
-        let until = self.processes[process].paused_until;
-        (until > self.now).then_some(until)
+        (self.processes[process].paused_until > self.now).then_some(process)
+    }
+
+    /// What came during a pause happens all at once.
+    fn resume(&mut self, process: usize) {
+        if self.processes[process].paused_until > self.now {
+            return; // A longer pause began meanwhile.
+        }
+        for event in std::mem::take(&mut self.processes[process].held) {
+            self.schedule(self.now, event);
+        }
     }
 
     /// Sends a frame to a validator, over the network.

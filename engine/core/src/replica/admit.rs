@@ -21,8 +21,7 @@ impl Replica {
         let reference = block.block().reference();
         self.handle_votes(&SignedVotes::of(block.block()));
         if self.fetch.len() > 0 {
-            let patience_us = self.patience_us();
-            self.fetch.handle_sign_of_life(now, from, patience_us);
+            self.fetch.handle_sign_of_life(now, from);
         }
         if self.is_known(&reference) {
             sometimes!(KnownAgain);
@@ -33,7 +32,7 @@ impl Replica {
             return;
         }
         let asked = self.fetch.contains(&reference) || self.suspended.is_awaited(&reference);
-        self.fetch.forget(&reference);
+        self.fetch.handle_arrived(now, &reference);
         if reference.round <= self.dag.gc_round() {
             self.hold_collected(now, from, block.block());
             return;

@@ -89,19 +89,11 @@ impl Replica {
         [behind, stalled].into_iter().flatten().min()
     }
 
-    /// How long an answer usually takes at most, as the pace of rounds tells.
-    pub(super) fn patience_us(&self) -> u64 {
-        2 * self
-            .clock
-            .leader_timeout_us()
-            .min(LEADER_TIMEOUT_BASE_MAX_US)
-    }
-
     /// A block of `parent`'s author is missing, and more below it: its author sends them all at once, where fetching
     /// takes a round trip for each round.
     pub(super) fn note_gap(&mut self, now: Time, parent: &BlockRef) {
         let replay = self.replays[parent.author.position()];
-        let waited = replay.asked_at.plus_us(self.patience_us()) <= now;
+        let waited = replay.asked_at.plus_us(self.fetch.patience_us()) <= now;
         let gap = parent.round > replay.highest.next();
         if gap && waited && self.connected.contains(parent.author) {
             self.ask_replay(now, parent.author);
@@ -114,7 +106,8 @@ impl Replica {
         let pause_us = if self.is_idle() {
             STALL_US
         } else {
-            self.patience_us()
+            let timeout_us = self.clock.leader_timeout_us();
+            2 * timeout_us.min(LEADER_TIMEOUT_BASE_MAX_US)
         };
         self.clock
             .reached_at()
