@@ -33,6 +33,7 @@ mod heal;
 mod process;
 mod serve;
 
+pub use clients::submitted_at;
 pub use heal::Liveness;
 pub(crate) use process::Process;
 
