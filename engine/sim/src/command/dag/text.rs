@@ -1,5 +1,6 @@
 //! The drawing as text: one row a round, one column a validator.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use probity_core::{Path, Round, Slot, ValidatorIndex};
@@ -34,6 +35,7 @@ pub(super) fn draw(picture: &Picture) -> String {
         };
         write!(text, " {:<width$}", format!("{author}{sins}")).expect("a string grows");
     }
+    text.truncate(text.trim_end().len());
     text.push('\n');
     for (round, cells) in rows {
         write!(text, "{:>6} ", round.0).expect("a string grows");
@@ -74,31 +76,37 @@ pub(super) fn letter(fate: Fate) -> String {
     }
 }
 
-/// The links that are missing: a block normally links every block of the round before.
+/// The links that are missing: a block normally links every block of the round before. One line a round for all that
+/// leave out the same ones.
 fn not_linked(picture: &Picture) -> String {
     let mut text = String::new();
     for round in picture.rounds.clone().map(Round) {
-        let mut of_round = Vec::new();
-        for author in picture.authors() {
-            let cell = picture.cell(Slot { round, author });
-            let rows = cell
-                .blocks
-                .iter()
-                .map(|(block, _)| picture.not_linked(block));
-            of_round.extend(rows.filter(|row| !row.is_empty()).map(|row| (author, row)));
-        }
-        for (author, missing) in of_round {
-            let missing: Vec<String> = missing.iter().map(ValidatorIndex::to_string).collect();
-            let line = format!(
-                "  {author} of round {round} does not link {}",
-                missing.join(", ")
-            );
-            text.push_str(&line);
-            text.push('\n');
+        for (missing, authors) in groups(picture, round) {
+            let (authors, missing) = (list(&authors), list(&missing));
+            writeln!(text, "  round {round}: {authors} without {missing}").expect("a string grows");
         }
     }
     if text.is_empty() {
         return "Every block links the whole round before.".to_owned();
     }
     format!("Links that are missing to the round before:\n{text}")
+}
+
+/// The authors of a round by what their blocks leave out.
+fn groups(picture: &Picture, round: Round) -> BTreeMap<Vec<ValidatorIndex>, Vec<ValidatorIndex>> {
+    let mut groups: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for author in picture.authors() {
+        for (block, _) in picture.cell(Slot { round, author }).blocks {
+            let missing = picture.not_linked(block);
+            if !missing.is_empty() {
+                groups.entry(missing).or_default().push(author);
+            }
+        }
+    }
+    groups
+}
+
+fn list(validators: &[ValidatorIndex]) -> String {
+    let words: Vec<String> = validators.iter().map(ValidatorIndex::to_string).collect();
+    words.join(" ")
 }

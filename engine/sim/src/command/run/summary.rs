@@ -26,6 +26,9 @@ pub(super) struct Totals {
     broken: Vec<BrokenSeed>,
 }
 
+/// The longest time that the histogram tells apart.
+const HOUR_US: u64 = 3_600_000_000;
+
 impl Default for Totals {
     fn default() -> Self {
         Self {
@@ -36,7 +39,8 @@ impl Default for Totals {
             frames: 0,
             faults: BTreeMap::new(),
             sins: BTreeMap::new(),
-            recovery_us: Histogram::new(3).expect("three digits are possible"),
+            recovery_us: Histogram::new_with_bounds(1, HOUR_US, 3)
+                .expect("the bounds are possible"),
             broken: Vec::new(),
         }
     }

@@ -45,7 +45,8 @@ pub(super) struct Decisions {
 
 impl Default for Measured {
     fn default() -> Self {
-        let histogram = || Histogram::new(3).expect("three digits are possible");
+        let histogram =
+            || Histogram::new_with_bounds(1, HOUR_US, 3).expect("the bounds are possible");
         Self {
             first_leaders: histogram(),
             leaders: histogram(),
@@ -59,6 +60,9 @@ impl Default for Measured {
         }
     }
 }
+
+/// The longest time that a histogram tells apart.
+const HOUR_US: u64 = 3_600_000_000;
 
 /// Takes the times; the figures are shared with whoever started the world, in the same thread.
 pub(super) struct Observer {
