@@ -50,6 +50,7 @@ impl Search<'_> {
         self.shorten();
         self.drop_faults();
         self.drop_sinners();
+        self.shorten_script();
         self.shorten_faults();
         self.calm_network();
         self.calm_clients();
@@ -110,6 +111,15 @@ impl Search<'_> {
                 at += 1;
             }
         }
+    }
+
+    /// Without a script, or with a shorter one.
+    fn shorten_script(&mut self) {
+        self.keeps(|plan| plan.script.clear());
+        while self.keeps(|plan| plan.script.truncate(plan.script.len() / 2)) {}
+        while self.keeps(|plan| {
+            plan.script.pop();
+        }) {}
     }
 
     fn shorten_faults(&mut self) {

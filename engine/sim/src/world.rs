@@ -297,7 +297,7 @@ impl World {
                 frame,
             } => {
                 if self.processes[to].is_alive(life) {
-                    self.receive(from, to, frame);
+                    self.receive(from, to, &frame);
                 }
             }
             Event::Leave { from, to, frame } => self.send(from, to, &frame),

@@ -1,5 +1,7 @@
 //! The command as a user runs it: exit codes, messages, and what it prints.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -77,11 +79,13 @@ fn what_cannot_be_is_refused_with_exit_code_2() {
     }
 }
 
+type Change = fn(&mut Plan);
+
 #[test]
 fn a_plan_file_that_cannot_be_run_is_named_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plan.toml");
-    let broken: [(fn(&mut Plan), &str); 3] = [
+    let broken: [(Change, &str); 3] = [
         (|plan| plan.committee.weights = vec![1, 0, 1], "weight 0"),
         (
             |plan| plan.committee.byzantine = Some(u64::MAX / 4),

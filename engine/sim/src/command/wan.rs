@@ -4,6 +4,7 @@ mod observer;
 mod report;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 use probity_core::{Profile, Time};
@@ -140,6 +141,7 @@ impl WanArguments {
             faulty_ms: self.seconds * 1_000 + 1_000,
             over_the_limit: false,
             reference: false,
+            script: Vec::new(),
             committee: self.committee(),
             network,
             disk: DiskPlan {
@@ -264,16 +266,21 @@ fn pace_ms(text: &str) -> Result<u64, String> {
 
 /// `50..100` or `0.5..2`, in milliseconds.
 fn milliseconds(text: &str) -> Result<RangeUs, String> {
-    let us = |ms: &str| {
-        let us = ms.parse::<f64>().ok()? * 1e3;
-        // A float converts to the nearest integer in range; the range is checked before.
-        (0.0..=6e7).contains(&us).then_some(us.round() as u64)
-    };
     let ends = text.split_once("..");
-    let ends = ends.and_then(|(least, most)| Some((us(least)?, us(most)?)));
+    let ends = ends.and_then(|(least, most)| Some((time_us(least)?, time_us(most)?)));
     let (least_us, most_us) = ends.ok_or("expected LEAST..MOST in ms, for example 50..100")?;
     if most_us < least_us {
         return Err("the range ends before it starts".to_owned());
     }
     Ok(RangeUs { least_us, most_us })
 }
+
+fn time_us(ms: &str) -> Option<u64> {
+    let seconds = ms.parse::<f64>().ok()? / 1e3;
+    let time = Duration::try_from_secs_f64(seconds).ok()?;
+    let time = (time <= TIME_MAX).then_some(time)?;
+    u64::try_from(time.as_micros()).ok()
+}
+
+/// Longest delay or write that can be asked for.
+const TIME_MAX: Duration = Duration::from_secs(60);

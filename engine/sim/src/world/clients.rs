@@ -54,7 +54,7 @@ impl World {
         let (now, number) = (self.now, self.submitted);
         let host = &mut self.processes[process];
         host.known.insert(number);
-        host.queue.push_front(transaction(number, 64));
+        host.queue.push_front(transaction(number, now, 64));
         let pending = host.pending();
         self.with(process, |replica| replica.handle_pending(now, pending));
     }

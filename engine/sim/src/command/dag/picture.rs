@@ -26,8 +26,8 @@ pub(super) struct Picture {
 /// What became of a block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Fate {
-    /// It led this commit.
-    Led(CommitIndex, Path),
+    /// It led this commit, decided by this rule, if anybody remembers.
+    Led(CommitIndex, Option<Path>),
     /// Another one's commit ordered it.
     Ordered(CommitIndex),
     /// It was ordered, but another block of its slot came before: its payload is void.

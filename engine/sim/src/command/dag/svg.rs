@@ -162,9 +162,9 @@ impl Page<'_> {
 
 fn colour(fate: Fate) -> &'static str {
     match fate {
-        Fate::Led(_, Path::Fast) => "#a9dfbf",
-        Fate::Led(_, Path::Slow) => "#d4efdf",
-        Fate::Led(_, Path::Indirect) => "#f9e79f",
+        Fate::Led(_, Some(Path::Fast)) => "#a9dfbf",
+        Fate::Led(_, Some(Path::Slow) | None) => "#d4efdf",
+        Fate::Led(_, Some(Path::Indirect)) => "#f9e79f",
         Fate::Ordered(_) => "#aed6f1",
         Fate::Void(_) => "#f5b7b1",
         Fate::Open => "#ffffff",

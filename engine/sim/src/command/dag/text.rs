@@ -67,9 +67,10 @@ fn cell(picture: &Picture, slot: Slot) -> String {
 /// A block's fate in a few characters.
 pub(super) fn letter(fate: Fate) -> String {
     match fate {
-        Fate::Led(index, Path::Fast) => format!("L{index}f"),
-        Fate::Led(index, Path::Slow) => format!("L{index}s"),
-        Fate::Led(index, Path::Indirect) => format!("L{index}i"),
+        Fate::Led(index, None) => format!("L{index}"),
+        Fate::Led(index, Some(Path::Fast)) => format!("L{index}f"),
+        Fate::Led(index, Some(Path::Slow)) => format!("L{index}s"),
+        Fate::Led(index, Some(Path::Indirect)) => format!("L{index}i"),
         Fate::Ordered(index) => format!("o{index}"),
         Fate::Void(index) => format!("v{index}"),
         Fate::Open => "u".to_owned(),

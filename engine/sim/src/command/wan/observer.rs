@@ -103,7 +103,8 @@ impl Observer {
                 && self.counts(*sent_at)
             {
                 let took_us = scene.now.since_us(*sent_at);
-                measured.note_block(scene, commit, block, took_us);
+                let kind = Kind::of(scene, commit, block);
+                measured.note_block(kind, took_us);
             }
             for transaction in block.payload().iter() {
                 let submitted = submitted_at(transaction).filter(|at| self.counts(*at));
@@ -121,9 +122,10 @@ impl Measured {
     fn note_decision(&mut self, commit: &Commit) {
         let of = &mut self.decisions;
         match commit.path {
-            Path::Fast => of.fast += 1,
-            Path::Slow => of.slow += 1,
-            Path::Indirect => of.indirect += 1,
+            None => {} // Read back from a disk; nobody crashes while it counts.
+            Some(Path::Fast) => of.fast += 1,
+            Some(Path::Slow) => of.slow += 1,
+            Some(Path::Indirect) => of.indirect += 1,
         }
         of.skipped += commit.record.skipped.len() as u64;
     }
@@ -140,15 +142,35 @@ impl Measured {
         self.leader_rounds = Some((first, round));
     }
 
-    fn note_block(&mut self, scene: &Scene<'_>, commit: &Commit, block: &Block, took_us: u64) {
+    fn note_block(&mut self, kind: Kind, took_us: u64) {
         self.blocks.1 += 1;
-        if commit.record.leader != block.reference() {
-            self.others.saturating_record(took_us);
-            return;
+        match kind {
+            Kind::FirstLeader => {
+                self.first_leaders.saturating_record(took_us);
+                self.leaders.saturating_record(took_us);
+            }
+            Kind::Leader => self.leaders.saturating_record(took_us),
+            Kind::Other => self.others.saturating_record(took_us),
         }
-        self.leaders.saturating_record(took_us);
-        if first_leader(scene, block.round()) == Some(block.author()) {
-            self.first_leaders.saturating_record(took_us);
+    }
+}
+
+/// What a block is in the commit that holds it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    FirstLeader,
+    Leader,
+    Other,
+}
+
+impl Kind {
+    fn of(scene: &Scene<'_>, commit: &Commit, block: &Block) -> Self {
+        if commit.record.leader != block.reference() {
+            Self::Other
+        } else if first_leader(scene, block.round()) == Some(block.author()) {
+            Self::FirstLeader
+        } else {
+            Self::Leader
         }
     }
 }
