@@ -11,8 +11,10 @@ use probity_core::{
 use serde::{Deserialize, Serialize};
 
 mod draw;
+mod file;
 
-pub use draw::{DrawError, Draws};
+pub use draw::{DrawError, Draws, FAULTY_MS, REFERENCE_EVERY};
+pub use file::PlanFileError;
 
 /// A whole run.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -57,6 +59,9 @@ pub struct CommitteePlan {
     pub weights: Vec<u64>,
     /// A profile's name; its bounds are scaled to the total weight.
     pub profile: String,
+    /// Byzantine weight tolerated, in place of the profile's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub byzantine: Option<u64>,
     /// Rounds below the last leader that can still be ordered.
     pub gc_depth: u32,
     /// Real Ed25519, or a stand-in that costs a hash.
@@ -424,11 +429,13 @@ impl CommitteePlan {
             key: testing::keypair(ValidatorIndex(author)).public(),
             weight: *weight,
         };
+        let mut bounds = scaled(profile.bounds(), total);
+        bounds.byzantine = self.byzantine.unwrap_or(bounds.byzantine);
         let config = CommitteeConfig {
             epoch: 0,
             previous: Digest::ZERO,
             members: self.weights.iter().zip(0..).map(member).collect(),
-            bounds: scaled(profile.bounds(), total),
+            bounds,
             gc_depth: self.gc_depth,
             check: testing::VALID_CHECK.name().to_owned(),
         };

@@ -29,6 +29,8 @@ pub struct Report {
     pub faults: BTreeMap<&'static str, u64>,
     /// How long each correct validator took to live again, in microseconds.
     pub recovery_us: Vec<u64>,
+    /// The trace as text, if the world kept it.
+    pub trace_text: Option<String>,
 }
 
 /// Runs a plan to its end. A panic in a replica is a broken promise like any other.
@@ -66,6 +68,7 @@ pub fn run_world(mut world: World) -> Report {
         took: started.elapsed(),
         faults: world.faults_fired().clone(),
         recovery_us: world.liveness().took_us().to_vec(),
+        trace_text: world.trace_text().map(str::to_owned),
     }
 }
 

@@ -63,6 +63,7 @@ pub fn plan(script: Vec<u32>, profile: Profile) -> Plan {
         committee: CommitteePlan {
             weights: vec![1; 4],
             profile: profile.name().to_owned(),
+            byzantine: None,
             gc_depth: 16,
             signatures: Signatures::StandIn,
             min_round_delay_us: 5_000,

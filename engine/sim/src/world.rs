@@ -33,6 +33,7 @@ mod heal;
 mod process;
 mod serve;
 
+pub use clients::submitted_at;
 pub use heal::Liveness;
 pub(crate) use process::Process;
 
@@ -300,7 +301,7 @@ impl World {
                 frame,
             } => {
                 if self.processes[to].is_alive(life) {
-                    self.receive(from, to, frame);
+                    self.receive(from, to, &frame);
                 }
             }
             Event::Leave { from, to, frame } => self.send(from, to, &frame),

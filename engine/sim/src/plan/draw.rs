@@ -18,14 +18,20 @@ use crate::scenario::{self, Scenario};
 pub struct Draws {
     /// How many validators, or 4 to 7 drawn.
     pub validators: Option<usize>,
+    /// Which weights, in place of a number of validators.
+    pub weights: Option<Vec<u64>>,
     /// Which profile, or one drawn.
     pub profile: Option<Profile>,
+    /// Byzantine weight tolerated, in place of the profile's.
+    pub byzantine: Option<u64>,
     /// Which scenario.
     pub scenario: &'static Scenario,
     /// What signs.
     pub signatures: Signatures,
-    /// How long faults go on, or 60 s.
+    /// How long faults go on.
     pub faulty_ms: u64,
+    /// The reference committer repeats the decisions of each seed that this divides; 0 for none.
+    pub reference_every: u64,
 }
 
 /// Why no plan could be drawn.
@@ -44,6 +50,11 @@ pub enum DrawError {
     Plan(#[from] PlanError),
 }
 
+/// How long faults go on unless somebody says otherwise.
+pub const FAULTY_MS: u64 = 60_000;
+/// One seed in so many has its decisions repeated, unless somebody says otherwise.
+pub const REFERENCE_EVERY: u64 = 20;
+
 impl Draws {
     /// Everything drawn, 60 s of faults, stand-in signatures.
     ///
@@ -56,10 +67,13 @@ impl Draws {
         })?;
         Ok(Self {
             validators: None,
+            weights: None,
             profile: None,
+            byzantine: None,
             scenario,
             signatures: Signatures::StandIn,
-            faulty_ms: 60_000,
+            faulty_ms: FAULTY_MS,
+            reference_every: REFERENCE_EVERY,
         })
     }
 
@@ -75,7 +89,7 @@ impl Draws {
             scenario: self.scenario.name.to_owned(),
             faulty_ms: self.faulty_ms,
             over_the_limit: false,
-            reference: false,
+            reference: self.reference_every > 0 && seed.is_multiple_of(self.reference_every),
             script: Vec::new(),
             network: draw_network(&mut random, committee.weights.len()),
             disk: draw_disk(&mut random),
@@ -94,7 +108,8 @@ impl Draws {
 
     fn draw_committee(&self, random: &mut Random) -> CommitteePlan {
         let drawn = usize::try_from(random.between(4, 7)).expect("a small number");
-        let validators = self.validators.unwrap_or(drawn);
+        let given = self.weights.as_ref().map(Vec::len);
+        let validators = given.or(self.validators).unwrap_or(drawn);
         let profile = match random.below(8) {
             0..=3 => Profile::Dual30,
             4 => Profile::Classic33,
@@ -104,6 +119,7 @@ impl Draws {
         };
         let profile = self.profile.unwrap_or(profile);
         let weights = draw_weights(random, validators);
+        let weights = self.weights.clone().unwrap_or(weights);
         let skew = random.chance(300_000);
         let mut clock = |_| {
             let off = i64::try_from(random.below(7_200_000)).expect("two hours") - 3_600_000;
@@ -113,6 +129,7 @@ impl Draws {
         CommitteePlan {
             weights,
             profile: profile.name().to_owned(),
+            byzantine: self.byzantine,
             gc_depth: *random.pick(&[8, 12, 16, 32, 64]),
             signatures: self.signatures,
             min_round_delay_us: 1_000 * *random.pick(&[25, 50, 80, 120]),

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use probity_core::limits::TRANSACTION_BYTES_MAX;
-use probity_core::{Commit, Outcome, Round};
+use probity_core::{Commit, Outcome, Round, Time};
 
 use super::{Event, World};
 
@@ -42,7 +42,7 @@ impl World {
         if refused {
             return false;
         }
-        host.queue.push_back(transaction(number, bytes));
+        host.queue.push_back(transaction(number, now, bytes));
         let pending = host.pending();
         self.with(process, |replica| replica.handle_pending(now, pending));
         true
@@ -54,7 +54,7 @@ impl World {
         let (now, number) = (self.now, self.submitted);
         let host = &mut self.processes[process];
         host.known.insert(number);
-        host.queue.push_front(transaction(number, 64));
+        host.queue.push_front(transaction(number, now, 64));
         let pending = host.pending();
         self.with(process, |replica| replica.handle_pending(now, pending));
     }
@@ -92,16 +92,30 @@ impl World {
     }
 }
 
-/// A transaction: its number, then padding.
-fn transaction(number: u64, bytes: usize) -> Bytes {
-    let mut transaction = BytesMut::with_capacity(bytes.max(8));
+/// A transaction: its number, when it was submitted, then padding.
+fn transaction(number: u64, now: Time, bytes: usize) -> Bytes {
+    let mut transaction = BytesMut::with_capacity(bytes.max(HEAD_BYTES));
     transaction.put_u64_le(number);
-    transaction.resize(bytes.max(8), 0x5A);
+    transaction.put_u64_le(now.0);
+    transaction.resize(bytes.max(HEAD_BYTES), 0x5A);
     transaction.freeze()
 }
 
+/// Bytes of the number and the time.
+const HEAD_BYTES: usize = 16;
+
 /// The number of a transaction of ours.
 pub(crate) fn number_of(transaction: &[u8]) -> Option<u64> {
-    let head = transaction.get(..8)?;
-    Some(u64::from_le_bytes(head.try_into().ok()?))
+    word(transaction, 0)
+}
+
+/// When a transaction of ours was submitted to the validator that took it.
+#[must_use]
+pub fn submitted_at(transaction: &[u8]) -> Option<Time> {
+    word(transaction, 8).map(Time)
+}
+
+fn word(transaction: &[u8], at: usize) -> Option<u64> {
+    let word = transaction.get(at..at + 8)?;
+    Some(u64::from_le_bytes(word.try_into().ok()?))
 }

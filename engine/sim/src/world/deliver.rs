@@ -14,16 +14,16 @@ enum Origin {
 }
 
 impl World {
-    pub(super) fn receive(&mut self, from: ValidatorIndex, to: usize, frame: Bytes) {
+    pub(super) fn receive(&mut self, from: ValidatorIndex, to: usize, frame: &Bytes) {
         let tail = frame.len().saturating_sub(16);
         self.trace.note(self.now, "frame", to, &frame[tail..]);
-        if self.with_sin(to, |sin, hands| sin.hears(hands, from, &frame)) == Some(false) {
+        if self.with_sin(to, |sin, hands| sin.hears(hands, from, frame)) == Some(false) {
             return;
         }
         let now = self.now;
-        match Message::decode(&frame) {
-            Ok(Message::Block(bytes)) => self.verify(from, to, &bytes, Origin::Pushed),
-            Ok(Message::Fetched(bytes)) => self.verify(from, to, &bytes, Origin::Fetched),
+        match Message::decode(frame) {
+            Ok(Message::Block(bytes)) => self.verify((from, to), &bytes, Origin::Pushed),
+            Ok(Message::Fetched(bytes)) => self.verify((from, to), &bytes, Origin::Fetched),
             Ok(Message::Fetch(refs)) => self.with(to, |replica| replica.handle_fetch(from, refs)),
             Ok(Message::NotHeld(refs)) => {
                 self.with(to, |replica| replica.handle_not_held(now, from, &refs));
@@ -35,7 +35,7 @@ impl World {
         }
     }
 
-    fn verify(&mut self, from: ValidatorIndex, to: usize, bytes: &Bytes, origin: Origin) {
+    fn verify(&mut self, (from, to): (ValidatorIndex, usize), bytes: &Bytes, origin: Origin) {
         let now = self.now;
         match verify_block(bytes, &self.committee, &testing::VALID_CHECK) {
             Ok(block) if origin == Origin::Pushed && block.block().author() != from => {

@@ -1,0 +1,203 @@
+//! Looks at what every validator sends and commits, and takes times.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use hdrhistogram::Histogram;
+use probity_core::crypto::Digest;
+use probity_core::testing;
+use probity_core::{Block, Commit, CommitIndex, IdMap, Path, Round, Time, ValidatorIndex};
+use probity_sim::checker::{Checker, Observation, Scene};
+use probity_sim::submitted_at;
+
+use super::Window;
+
+/// What was measured, in microseconds.
+pub(super) struct Measured {
+    /// Blocks of the first leader of their round, committed as leaders; also counted in `leaders`.
+    pub(super) first_leaders: Histogram<u64>,
+    /// Blocks committed as leaders.
+    pub(super) leaders: Histogram<u64>,
+    /// Blocks committed with another leader.
+    pub(super) others: Histogram<u64>,
+    /// From submission.
+    pub(super) transactions: Histogram<u64>,
+    /// Blocks sent in time to be measured, and of those the ones committed.
+    pub(super) blocks: (u64, u64),
+    /// Slots output, by how they were decided, over all validators.
+    pub(super) decisions: Decisions,
+    /// The first and the last leader round output while it counted, anywhere.
+    pub(super) leader_rounds: Option<(Round, Round)>,
+    /// The longest sequence.
+    pub(super) last_commit: CommitIndex,
+    /// Transactions committed while it counted, each once.
+    pub(super) transactions_committed: u64,
+}
+
+/// Slots by the rule that decided them.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct Decisions {
+    pub(super) fast: u64,
+    pub(super) slow: u64,
+    pub(super) indirect: u64,
+    pub(super) skipped: u64,
+}
+
+impl Default for Measured {
+    fn default() -> Self {
+        let histogram =
+            || Histogram::new_with_bounds(1, HOUR_US, 3).expect("the bounds are possible");
+        Self {
+            first_leaders: histogram(),
+            leaders: histogram(),
+            others: histogram(),
+            transactions: histogram(),
+            blocks: (0, 0),
+            decisions: Decisions::default(),
+            leader_rounds: None,
+            last_commit: CommitIndex::GENESIS,
+            transactions_committed: 0,
+        }
+    }
+}
+
+/// The longest time that a histogram tells apart.
+const HOUR_US: u64 = 3_600_000_000;
+
+/// Takes the times; the figures are shared with whoever started the world, in the same thread.
+pub(super) struct Observer {
+    window: Window,
+    sent: IdMap<Digest, Time>,
+    measured: Rc<RefCell<Measured>>,
+}
+
+impl Observer {
+    /// An observer, and where its figures will be.
+    pub(super) fn new(window: Window) -> (Self, Rc<RefCell<Measured>>) {
+        let measured = Rc::default();
+        let observer = Self {
+            window,
+            sent: IdMap::default(),
+            measured: Rc::clone(&measured),
+        };
+        (observer, measured)
+    }
+
+    fn counts(&self, began: Time) -> bool {
+        (self.window.from..self.window.begins_until).contains(&began)
+    }
+
+    fn committed(&self, scene: &Scene<'_>, commit: &Commit) {
+        let mut measured = self.measured.borrow_mut();
+        if scene.now >= self.window.from {
+            measured.note_decision(commit);
+            measured.note_progress(commit);
+        }
+        let own = commit
+            .blocks
+            .iter()
+            .filter(|b| b.block.author() == scene.validator);
+        for committed in own {
+            let block = &committed.block;
+            if let Some(sent_at) = self.sent.get(&block.reference().digest)
+                && self.counts(*sent_at)
+            {
+                let took_us = scene.now.since_us(*sent_at);
+                let kind = Kind::of(scene, commit, block);
+                measured.note_block(kind, took_us);
+            }
+            for transaction in block.payload().iter() {
+                let submitted = submitted_at(transaction).filter(|at| self.counts(*at));
+                if let Some(at) = submitted {
+                    measured
+                        .transactions
+                        .saturating_record(scene.now.since_us(at));
+                }
+            }
+        }
+    }
+}
+
+impl Measured {
+    fn note_decision(&mut self, commit: &Commit) {
+        let of = &mut self.decisions;
+        match commit.path {
+            None => {} // Read back from a disk; nobody crashes while it counts.
+            Some(Path::Fast) => of.fast += 1,
+            Some(Path::Slow) => of.slow += 1,
+            Some(Path::Indirect) => of.indirect += 1,
+        }
+        of.skipped += commit.record.skipped.len() as u64;
+    }
+
+    /// Counts a commit that nobody has output before.
+    fn note_progress(&mut self, commit: &Commit) {
+        if commit.index() <= self.last_commit {
+            return;
+        }
+        self.last_commit = commit.index();
+        self.transactions_committed += commit.transactions().count() as u64;
+        let round = commit.record.leader.round;
+        let first = self.leader_rounds.map_or(round, |(first, _)| first);
+        self.leader_rounds = Some((first, round));
+    }
+
+    fn note_block(&mut self, kind: Kind, took_us: u64) {
+        self.blocks.1 += 1;
+        match kind {
+            Kind::FirstLeader => {
+                self.first_leaders.saturating_record(took_us);
+                self.leaders.saturating_record(took_us);
+            }
+            Kind::Leader => self.leaders.saturating_record(took_us),
+            Kind::Other => self.others.saturating_record(took_us),
+        }
+    }
+}
+
+/// What a block is in the commit that holds it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    FirstLeader,
+    Leader,
+    Other,
+}
+
+impl Kind {
+    fn of(scene: &Scene<'_>, commit: &Commit, block: &Block) -> Self {
+        if commit.record.leader != block.reference() {
+            Self::Other
+        } else if first_leader(scene, block.round()) == Some(block.author()) {
+            Self::FirstLeader
+        } else {
+            Self::Leader
+        }
+    }
+}
+
+/// Until scores exist there is one schedule.
+fn first_leader(scene: &Scene<'_>, round: Round) -> Option<ValidatorIndex> {
+    testing::slots(scene.committee, round).first().copied()
+}
+
+impl Checker for Observer {
+    fn promise(&self) -> &'static str {
+        "looking breaks nothing"
+    }
+
+    fn look(&mut self, scene: &Scene<'_>, seen: &Observation<'_>) -> Result<(), String> {
+        // Everything else that may be seen takes no time.
+        if let Observation::Sending(block) = seen {
+            let first = self
+                .sent
+                .insert(block.reference().digest, scene.now)
+                .is_none();
+            if first && self.counts(scene.now) {
+                self.measured.borrow_mut().blocks.0 += 1;
+            }
+        } else if let Observation::Committed(commit) = seen {
+            self.committed(scene, commit);
+        }
+        Ok(())
+    }
+}

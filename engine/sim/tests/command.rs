@@ -1,0 +1,228 @@
+//! The command as a user runs it: exit codes, messages, and what it prints.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use probity_sim::plan::{Draws, Plan};
+
+fn sim(line: &str) -> Output {
+    let command = Command::new(env!("CARGO_BIN_EXE_probity-sim"))
+        .args(line.split_whitespace())
+        .output();
+    command.expect("the command starts")
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("the output is text")
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("the messages are text")
+}
+
+/// The value of a row of a printed table.
+fn row<'a>(text: &'a str, name: &str) -> &'a str {
+    let row = text
+        .lines()
+        .find_map(|line| line.trim_start().strip_prefix(name));
+    row.unwrap_or_else(|| panic!("no row {name}: {text}"))
+        .trim()
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_exit_code_2() {
+    let cases = [
+        (
+            "run --seeds 0..9 --scenario nonsense",
+            "there are: swarm, calm",
+        ),
+        ("run --seeds 9..3", "the range ends before it starts"),
+        ("run --seeds 9..9", "the range ends before it starts"),
+        ("run --seeds 9", "expected FIRST..END"),
+        ("run --seeds 0..9 --validators 0", "1 to 256"),
+        ("run --seeds 0..9 --profile fast99", "dual30"),
+        ("run --seeds 0..9 --weights 1,0,1,1", "weight 0"),
+        (
+            "run --seeds 0..9 --weights 18446744073709551615,1",
+            "overflow",
+        ),
+        (
+            "run --seeds 0..9 --weights 1,1,1,1 --byzantine 2",
+            "impossible committee",
+        ),
+        ("run --seeds 0..9 --seconds 0", "1 to 86400"),
+        ("replay", "--seed"),
+        ("replay --plan no-such-file.toml", "no-such-file.toml"),
+        (
+            "dag --seed 1 --rounds 20..10",
+            "the range ends before it starts",
+        ),
+        ("wan --validators 4", "--regions"),
+        ("wan --regions 14", "1 to 13"),
+        ("wan --delay 100..50", "the range ends before it starts"),
+        (
+            "wan --delay 50..100 --validators 10 --crash 4",
+            "without 3 of them at most",
+        ),
+        ("wan --delay 50..100 --seconds 10", "--warm-up"),
+        (
+            "shrink --seed 1 --scenario calm --seconds 1",
+            "nothing to shrink",
+        ),
+    ];
+    for (line, words) in cases {
+        let output = sim(line);
+        assert_eq!(output.status.code(), Some(2), "{line}: {}", err(&output));
+        assert!(err(&output).contains(words), "{line}: {}", err(&output));
+    }
+}
+
+type Change = fn(&mut Plan);
+
+#[test]
+fn a_plan_file_that_cannot_be_run_is_named_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plan.toml");
+    let broken: [(Change, &str); 3] = [
+        (|plan| plan.committee.weights = vec![1, 0, 1], "weight 0"),
+        (
+            |plan| plan.committee.byzantine = Some(u64::MAX / 4),
+            "impossible committee",
+        ),
+        (
+            |plan| plan.committee.profile = "fast99".to_owned(),
+            "fast99",
+        ),
+    ];
+    for (change, words) in broken {
+        let mut plan = Draws::of_scenario("calm").unwrap().plan(1).unwrap();
+        change(&mut plan);
+        refused(&path, &plan.to_toml(), words);
+    }
+    refused(&path, "seed = 1", "missing field");
+    refused(&path, "not a plan", "is no plan");
+}
+
+fn refused(path: &Path, text: &str, words: &str) {
+    std::fs::write(path, text).unwrap();
+    let output = sim(&format!("replay --plan {}", path.display()));
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    let message = err(&output);
+    assert!(
+        message.contains(words) && message.contains("plan.toml"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_plan_survives_being_written_down() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plan.toml");
+    for seed in 0..200 {
+        let plan = Draws::of_scenario("swarm").unwrap().plan(seed).unwrap();
+        std::fs::write(&path, plan.to_toml()).unwrap();
+        assert_eq!(Plan::read(&path).unwrap(), plan);
+    }
+}
+
+#[test]
+fn a_few_seeds_are_summed_up_on_the_screen_and_in_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("summary.json");
+    let line = "run --seeds 5..9 --scenario calm --validators 4 --seconds 2 --json";
+    let output = sim(&format!("{line} {}", json.display()));
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}{}",
+        out(&output),
+        err(&output)
+    );
+    let text = out(&output);
+    assert_eq!(row(&text, "seeds"), "4 from 5, calm");
+    assert!(row(&text, "crypto").contains("stand-in"));
+    assert_eq!(row(&text, "broken"), "0 of 4 seeds");
+    let summary: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
+    assert_eq!(summary["seeds"], 4);
+    assert_eq!(summary["recovery_ms"]["validators"], 16);
+    assert!(summary["commits"].as_u64().unwrap() > 100);
+    assert!(summary["violations"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn real_signatures_are_named() {
+    let output =
+        sim("run --seeds 0..1 --scenario calm --validators 4 --seconds 1 --real-signatures");
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert_eq!(row(&out(&output), "crypto"), "Ed25519");
+}
+
+#[test]
+fn a_replay_has_the_same_digest_as_the_plan_written_down_and_as_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plan.toml");
+    let mut draws = Draws::of_scenario("calm").unwrap();
+    draws.faulty_ms = 2_000;
+    std::fs::write(&path, draws.plan(3).unwrap().to_toml()).unwrap();
+    let digest = |line: &str| {
+        let output = sim(line);
+        assert_eq!(output.status.code(), Some(0), "{line}: {}", out(&output));
+        row(&out(&output), "trace").to_owned()
+    };
+    let seed = "replay --seed 3 --scenario calm --seconds 2";
+    assert_eq!(digest(seed), digest(seed));
+    assert_eq!(
+        digest(seed),
+        digest(&format!("replay --plan {}", path.display()))
+    );
+    assert_ne!(
+        digest(seed),
+        digest("replay --seed 4 --scenario calm --seconds 2")
+    );
+}
+
+#[test]
+fn a_trace_tells_who_sent_and_who_committed() {
+    let output = sim("replay --seed 3 --scenario calm --seconds 1 --trace");
+    let text = out(&output);
+    assert!(text.contains("validator 0 sends"), "{text}");
+    assert!(text.contains("commits 1 led by"), "{text}");
+}
+
+#[test]
+fn latencies_across_a_wan_are_given_in_ms_and_in_message_delays() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("wan.json");
+    let line = "wan --delay 50..100 --validators 7 --crash 1 --seconds 8 --warm-up 2 --json";
+    let output = sim(&format!("{line} {}", json.display()));
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let report: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
+    assert_eq!(report["mean_delay_ms"], 75.0);
+    for what in ["leader_blocks", "transactions"] {
+        let (ms, delays) = (&report[what]["ms"], &report[what]["message_delays"]);
+        let (ms, delays) = (
+            ms["mean"].as_f64().unwrap(),
+            delays["mean"].as_f64().unwrap(),
+        );
+        assert!((150.0..600.0).contains(&ms), "{what}: {ms}");
+        assert!((ms / 75.0 - delays).abs() < 0.01, "{what}: {delays}");
+    }
+}
+
+#[test]
+fn a_drawing_shows_decisions_as_text_and_as_svg() {
+    let folder = tempfile::tempdir().unwrap();
+    let svg = folder.path().join("dag.svg");
+    let line = "dag --seed 3 --scenario calm --validators 4 --seconds 2 --rounds 3..6 --svg";
+    let output = sim(&format!("{line} {}", svg.display()));
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let text = out(&output);
+    assert!(row(&text, "5 ").starts_with('L'), "{text}");
+    let svg = std::fs::read_to_string(svg).unwrap();
+    assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"));
+    assert_eq!(svg.matches("<circle").count(), 12);
+}
