@@ -6,7 +6,7 @@ use bytes::Bytes;
 use probity_core::record::Record;
 use probity_core::{
     Block, Commit, Message, Output, Payload, PayloadRoom, Pending, PersistTicket, ProposalContent,
-    Replica, Round, Time, ValidatorIndex,
+    Replica, Round, ValidatorIndex,
 };
 
 use super::{Event, START, START_WALL_MS, World};
@@ -189,8 +189,8 @@ impl World {
         if self.cross(process, Boundary::BeforeSend) {
             return;
         }
-        self.observe(process, &Observation::Sending(block));
         self.know(block);
+        self.observe(process, &Observation::Sending(block));
         self.processes[process].note_seen(block);
         let me = self.processes[process].validator;
         self.trace.note(
