@@ -143,7 +143,7 @@ impl World {
     ///
     /// # Errors
     /// When the plan names what does not exist.
-    pub fn new(plan: Plan) -> Result<Self, PlanError> {
+    pub fn of_plan(plan: Plan) -> Result<Self, PlanError> {
         let committee = Arc::new(plan.check()?);
         let random = Random::new(plan.seed).fork(1);
         let network = Network::new(&plan.network, plan.validators(), random.fork(2));
