@@ -57,7 +57,7 @@ mod tests {
         assert_eq!(check(2, 1, b"b"), Ok(()));
         let how = check(2, 0, b"c").unwrap_err();
         assert!(
-            how.contains("commit 2 ") && how.contains("v1 and v0"),
+            how.contains("commit 2 ") && how.contains("1 and 0"),
             "{how}"
         );
     }

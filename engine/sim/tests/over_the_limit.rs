@@ -31,7 +31,10 @@ fn a_fork_is_seen_when_too_many_equivocate() {
     assert!(matches!(plan.check(), Err(PlanError::OverTheLimit { .. })));
     plan.over_the_limit = true;
     let violation = run(plan).unwrap().violation.expect("a promise breaks");
-    assert_eq!(violation.promise, "correct validators agree on every commit");
+    assert_eq!(
+        violation.promise,
+        "correct validators agree on every commit"
+    );
 }
 
 #[test]

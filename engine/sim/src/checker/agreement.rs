@@ -68,7 +68,7 @@ mod tests {
             |process, commit| stage.look(&mut agreement, process, &Observation::Committed(commit));
         assert_eq!(look(0, &commits[0]), Ok(()));
         assert_eq!(look(1, &commits[0]), Ok(()));
-        assert!(look(2, &other).unwrap_err().contains("at validator v0"));
+        assert!(look(2, &other).unwrap_err().contains("at validator 0"));
     }
 
     #[test]

@@ -45,13 +45,15 @@ impl Checker for Certificates {
                 "commit {index} is {agreed:?}, certified is {named:?}"
             ));
         }
-        let before = self.highest.insert(scene.process, index);
-        match before {
-            Some(before) if before >= index => Err(format!(
-                "the certificate of commit {index} follows that of {before}"
-            )),
-            _ => Ok(()),
+        let before = self.highest.get(&scene.process).copied();
+        if before.is_some_and(|before| before >= index) {
+            return Err(format!(
+                "the certificate of commit {index} follows that of {}",
+                before.unwrap_or_default()
+            ));
         }
+        self.highest.insert(scene.process, index);
+        Ok(())
     }
 }
 

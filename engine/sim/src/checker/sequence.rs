@@ -169,23 +169,22 @@ fn block<'a>(scene: &Scene<'a>, reference: BlockRef) -> Result<&'a probity_core:
 
 #[cfg(test)]
 mod tests {
-    use probity_core::CommitRecord;
+    use probity_core::{Commit, CommitRecord};
 
     use super::Sequence;
     use crate::checker::stage::Stage;
 
-    /// Feeds true commits, then one that `lie` has changed.
+    /// Feeds true commits, then one of several blocks that `lie` has changed.
     fn how(lie: impl Fn(&mut CommitRecord)) -> Result<(), String> {
         let stage = Stage::full_dag(8);
         let mut sequence = Sequence::default();
-        for (at, mut commit) in stage.commits().into_iter().enumerate() {
-            if at == 9 {
-                lie(&mut commit.record);
-                return stage.commit(&mut sequence, 0, &commit);
-            }
-            stage.commit(&mut sequence, 0, &commit)?;
-        }
-        panic!("the scene has more than nine commits");
+        let mut commits = stage.commits();
+        let several = |commit: &Commit| commit.record.blocks.len() > 2;
+        let at = commits.iter().rposition(several).unwrap();
+        lie(&mut commits[at].record);
+        commits[..=at]
+            .iter()
+            .try_for_each(|commit| stage.commit(&mut sequence, 0, commit))
     }
 
     #[test]
