@@ -25,40 +25,40 @@ fn plan(seed: u64, sinners: u16) -> Plan {
     plan
 }
 
-#[test]
-fn a_fork_is_seen_when_too_many_equivocate() {
-    let mut plan = plan(SEED, 2);
+fn broken(seed: u64, sinners: u16) -> Option<String> {
+    let mut plan = plan(seed, sinners);
     assert!(matches!(plan.check(), Err(PlanError::OverTheLimit { .. })));
     plan.over_the_limit = true;
-    let violation = run(plan).unwrap().violation.expect("a promise breaks");
-    assert_eq!(
-        violation.promise,
-        "correct validators agree on every commit"
-    );
+    Some(run(plan).unwrap().violation?.promise)
 }
 
 #[test]
-fn within_the_limit_the_same_run_is_clean() {
-    let report = run(plan(SEED, 1)).unwrap();
-    let broken = report.violation.map(|violation| violation.promise);
-    assert_ne!(
-        broken.as_deref(),
-        Some("correct validators agree on every commit")
-    );
-    assert!(report.commits > 0);
+fn two_of_four_clocks_that_lie_are_seen() {
+    let promise = "commit times rise and stay within the clocks of correct validators";
+    assert_eq!(broken(0, 2).as_deref(), Some(promise));
 }
 
-const SEED: u64 = 0;
+/// Three of four certify another commit than the one that the last one has output.
+#[test]
+fn a_fork_by_three_of_four_is_seen() {
+    let promise = "commit certificates hold, name the agreed commit, and rise";
+    let forks = (0..FORK_SEEDS).filter_map(|seed| broken(seed, 3));
+    assert!(forks.into_iter().any(|broken| broken == promise));
+}
 
 #[test]
-#[ignore = "search"]
-fn search() {
-    for sinners in [2, 3] {
-        for seed in 0..120 {
-            let mut plan = plan(seed, sinners);
-            plan.over_the_limit = true;
-            let v = run(plan).unwrap().violation;
-            println!("{sinners} {seed} {:?}", v.map(|v| v.promise));
+fn within_the_limit_the_same_runs_are_safe() {
+    for seed in 0..FORK_SEEDS {
+        let report = run(plan(seed, 1)).unwrap();
+        assert!(report.commits > 0);
+        if let Some(violation) = report.violation {
+            assert!(
+                violation.promise.starts_with("after healing"),
+                "{violation:?}"
+            );
         }
     }
 }
+
+/// Among so many worlds there is a fork: one seed would turn with every change of what a seed means.
+const FORK_SEEDS: u64 = 64;

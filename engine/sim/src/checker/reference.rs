@@ -156,6 +156,15 @@ mod tests {
     }
 
     #[test]
+    fn true_decisions_pass() {
+        for stage in (0..100).map(Stage::drawn) {
+            let commits: Vec<CommitRecord> =
+                stage.commits().into_iter().map(|c| c.record).collect();
+            assert_eq!(look(&stage, &records(&stage, u32::MAX, &commits)), Ok(()));
+        }
+    }
+
+    #[test]
     fn another_decision_is_seen() {
         let stage = Stage::full_dag(4);
         let mut record = stage.commits()[1].record.clone();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use probity_core::block::{CommitVote, genesis_ref};
 use probity_core::crypto::Digest;
 use probity_core::record::{Record, RecordTable, commit_key, epoch_key, header_key};
-use probity_core::testing::{self, Committer, Draft, Signing};
+use probity_core::testing::{self, Committer, Draft, RandomDag, Signing};
 use probity_core::{
     Block, Commit, CommitCertificate, CommitIndex, CommitRecord, CommittedBlock, Committee, IdMap,
     Path, Payload, PersistTicket, Profile, Proposal, ReplicaStatus, Round, SignedVotes, Time,
@@ -28,14 +28,28 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn full_dag(rounds: u32) -> Self {
-        let mut draws = Draws::of_scenario("calm").unwrap();
-        draws.validators = Some(4);
-        draws.profile = Some(Profile::Dual30);
-        let mut plan = draws.plan(1).unwrap();
+        let mut plan = Self::plan();
         plan.committee.weights = vec![1; 4];
         plan.committee.gc_depth = 8;
         let committee = Arc::new(plan.check().unwrap());
         let dag = testing::full_dag(&committee, rounds, Signing::Zero);
+        Self::of(plan, committee, dag)
+    }
+
+    /// Another committee and a DAG with skipped slots, equivocation and late blocks.
+    pub(super) fn drawn(seed: u64) -> Self {
+        let drawn = RandomDag::draw(seed);
+        Self::of(Self::plan(), drawn.shape.committee, drawn.blocks)
+    }
+
+    fn plan() -> Plan {
+        let mut draws = Draws::of_scenario("calm").unwrap();
+        draws.validators = Some(4);
+        draws.profile = Some(Profile::Dual30);
+        draws.plan(1).unwrap()
+    }
+
+    fn of(plan: Plan, committee: Arc<Committee>, dag: Vec<Arc<Block>>) -> Self {
         let mut blocks = IdMap::default();
         for block in &dag {
             blocks.insert(block.reference().digest, Arc::clone(block));
