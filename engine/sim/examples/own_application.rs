@@ -80,3 +80,11 @@ impl Application for Forgetful {
         sorted.into_iter().flat_map(bytes).flatten().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_mistake_is_found_and_the_sound_store_is_not_blamed() {
+        super::main();
+    }
+}

@@ -28,10 +28,11 @@ impl States {
         &mut self,
         index: CommitIndex,
         by: ValidatorIndex,
-        state: Vec<u8>,
+        state: &[u8],
     ) -> Result<(), String> {
-        let (first_by, first) = self.first.entry(index).or_insert((by, state.clone()));
-        if *first == state {
+        let mine = || (by, state.to_vec());
+        let (first_by, first) = self.first.entry(index).or_insert_with(mine);
+        if first.as_slice() == state {
             return Ok(());
         }
         Err(format!(
@@ -49,9 +50,8 @@ mod tests {
     #[test]
     fn the_first_difference_is_named() {
         let mut states = States::default();
-        let mut check = |index, by, state: &[u8]| {
-            states.check(CommitIndex(index), ValidatorIndex(by), state.to_vec())
-        };
+        let mut check =
+            |index, by, state: &[u8]| states.check(CommitIndex(index), ValidatorIndex(by), state);
         assert_eq!(check(1, 0, b"a"), Ok(()));
         assert_eq!(check(1, 1, b"a"), Ok(()));
         assert_eq!(check(2, 1, b"b"), Ok(()));

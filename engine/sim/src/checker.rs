@@ -25,6 +25,11 @@
 //! `Bound::news`, compared with the record's `schedule` and `reputation`, and with the status of every replica at
 //! equal commit index.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a promise is about some observations and deaf to all others, also to new ones"
+)]
+
 use std::sync::Arc;
 
 use probity_core::block::EquivocationProof;

@@ -182,7 +182,6 @@ impl Network {
     }
 
     /// The cuts' groups, for symmetric splits.
-    #[must_use]
     pub fn across(left: &[u16]) -> impl Fn(u16, u16) -> bool + use<> {
         let left: BTreeSet<u16> = left.iter().copied().collect();
         move |from, to| left.contains(&from) != left.contains(&to)

@@ -67,6 +67,7 @@ impl Own {
             Outcome::Sequenced { index } => place == Some((index, false)),
             Outcome::SequencedVoid => place.is_some_and(|(_, void)| void),
             Outcome::Collected => place.is_none(),
+            // A new kind of end needs a rule here before it may occur.
             _ => false,
         };
         if is_so {

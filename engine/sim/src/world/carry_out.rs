@@ -67,7 +67,7 @@ impl World {
             Output::Send { to, message } => self.send_message(process, to, &message),
             Output::SendBlock { to, block } => {
                 let (header, payload) = (block.signed_header(), block.payload().bytes());
-                self.send_from(process, to, Message::encode_fetched(header, payload));
+                self.send_from(process, to, &Message::encode_fetched(header, payload));
             }
             Output::Serve { to, refs } => self.serve(process, to, refs),
             Output::ServeReplay { to, after } => self.serve_replay(process, to, after),
@@ -222,13 +222,13 @@ impl World {
     }
 
     /// Sends a frame unless a sin has other ideas.
-    pub(super) fn send_from(&mut self, process: usize, to: ValidatorIndex, frame: Bytes) {
+    pub(super) fn send_from(&mut self, process: usize, to: ValidatorIndex, frame: &Bytes) {
         let sinned = {
             let frame = frame.clone();
             self.with_sin(process, |sin, hands| sin.send(hands, to, frame))
         };
         if sinned.is_none() {
-            self.send(process, to, &frame);
+            self.send(process, to, frame);
         }
     }
 
@@ -317,7 +317,7 @@ impl World {
             return;
         };
         let (state, validator) = (application.state(), host.validator);
-        if let Err(how) = self.states.check(after, validator, state) {
+        if let Err(how) = self.states.check(after, validator, &state) {
             let promise = "the application's state is a function of the commits";
             self.break_promise(promise, Some(validator), how);
         }

@@ -14,14 +14,14 @@ enum Origin {
 }
 
 impl World {
-    pub(super) fn receive(&mut self, from: ValidatorIndex, to: usize, frame: Bytes) {
+    pub(super) fn receive(&mut self, from: ValidatorIndex, to: usize, frame: &Bytes) {
         let tail = frame.len().saturating_sub(16);
         self.trace.note(self.now, "frame", to, &frame[tail..]);
-        if self.with_sin(to, |sin, hands| sin.hears(hands, from, &frame)) == Some(false) {
+        if self.with_sin(to, |sin, hands| sin.hears(hands, from, frame)) == Some(false) {
             return;
         }
         let now = self.now;
-        match Message::decode(&frame) {
+        match Message::decode(frame) {
             Ok(Message::Block(bytes)) => self.verify(from, to, &bytes, Origin::Pushed),
             Ok(Message::Fetched(bytes)) => self.verify(from, to, &bytes, Origin::Fetched),
             Ok(Message::Fetch(refs)) => self.with(to, |replica| replica.handle_fetch(from, refs)),
@@ -35,6 +35,7 @@ impl World {
         }
     }
 
+    #[allow(clippy::too_many_arguments, reason = "who, to whom, what and how")]
     fn verify(&mut self, from: ValidatorIndex, to: usize, bytes: &Bytes, origin: Origin) {
         let now = self.now;
         match verify_block(bytes, &self.committee, &testing::VALID_CHECK) {
