@@ -95,6 +95,11 @@ impl Finality {
         self.certificate.as_ref()
     }
 
+    /// How many votes wait for a certificate.
+    pub(crate) fn open_votes(&self) -> usize {
+        self.open_by_author.iter().sum()
+    }
+
     /// Notes a commit; it is a vote point if no later slot of its round commits.
     pub(crate) fn handle_commit(&mut self, record: &CommitRecord, digest: Digest) {
         self.candidate = Some(CommitVote {

@@ -45,6 +45,11 @@ impl Grounding {
         }
     }
 
+    /// How many collected blocks are known.
+    pub(crate) fn remembered(&self) -> usize {
+        self.collected.len()
+    }
+
     /// R6: at or below this round everything counts as grounded; it bounds the recursion.
     fn floor(&self) -> Round {
         if planted!(GroundingFloorDropped) {

@@ -54,6 +54,8 @@ pub const REPLAY_BLOCKS_MAX: usize = 64;
 pub const REPLAY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Commit votes kept for each author while their certificate is not complete (R25).
 pub const OPEN_VOTES_PER_AUTHOR_MAX: usize = 256;
+/// Accepted blocks' records that may wait for the next `Persist` before one is made for them alone.
+pub const RECORDS_WAITING_MAX: usize = 256;
 /// Equivocation proofs kept until they are read (R12).
 pub const EVIDENCE_KEPT_MAX: usize = 1024;
 

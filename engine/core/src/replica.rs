@@ -13,6 +13,7 @@ use crate::finality::Finality;
 use crate::grounding::Grounding;
 use crate::id::{CommitIndex, Round, Time, ValidatorIndex};
 use crate::input::{Delivery, Link, Pending};
+use crate::limits::RECORDS_WAITING_MAX;
 use crate::order::Order;
 use crate::output::{Output, PersistTicket};
 use crate::record::Record;
@@ -114,9 +115,6 @@ pub struct Replica {
     #[cfg(any(test, feature = "testing"))]
     lawless: bool,
 }
-
-/// Accepted blocks that may wait for the next `Persist` before one is made for them alone.
-const RECORDS_WAITING_MAX: usize = 256;
 
 impl Replica {
     /// A replica that goes on from what the store said.
@@ -239,6 +237,10 @@ impl Replica {
                 .map_or(CommitIndex::GENESIS, |c| c.index),
             dag_blocks: self.dag.len(),
             suspended_blocks: self.suspended.len(),
+            suspended_bytes: self.suspended.bytes(),
+            remembered_blocks: self.grounding.remembered(),
+            open_votes: self.finality.open_votes(),
+            waiting_records: self.records.len(),
             missing_blocks: self.fetch.len(),
             accepted_blocks: self.accepted_blocks,
             equivocations: self.equivocations.len(),
@@ -339,6 +341,14 @@ pub struct ReplicaStatus {
     pub dag_blocks: usize,
     /// Blocks that wait for parents.
     pub suspended_blocks: usize,
+    /// Their bytes.
+    pub suspended_bytes: usize,
+    /// Collected blocks that are still known, to ground others (R6).
+    pub remembered_blocks: usize,
+    /// Commit votes that have not made a certificate yet (R25).
+    pub open_votes: usize,
+    /// Records that wait for the next `Persist`.
+    pub waiting_records: usize,
     /// Blocks that are asked for.
     pub missing_blocks: usize,
     /// Blocks accepted since the start.

@@ -25,7 +25,7 @@ pub use builder::{
 pub use committer::{Checkpoint, Committed, Committer, DecidedSlot, Verdict};
 pub use dag_text::{DagText, DagTextError};
 pub use random::{Chance, RandomDag, Shape, delivery};
-pub use reference::{Answer, AnswerCommit, reference_answer};
+pub use reference::{Answer, AnswerCommit, reference_answer, reference_decisions};
 
 use crate::committee::Committee;
 use crate::id::{Round, ValidatorIndex};

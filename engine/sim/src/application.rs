@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use probity_core::{Commit, CommitIndex};
+use probity_core::{Commit, CommitIndex, ValidatorIndex};
 
 /// A deterministic application: the same commits must lead to the same state.
 pub trait Application {
@@ -19,21 +19,46 @@ pub type MakeApplication = Box<dyn Fn() -> Box<dyn Application>>;
 /// The state after each commit, as the first validator to get there found it.
 #[derive(Default)]
 pub(crate) struct States {
-    first: BTreeMap<CommitIndex, Vec<u8>>,
+    first: BTreeMap<CommitIndex, (ValidatorIndex, Vec<u8>)>,
 }
 
 impl States {
     /// Compares a state with that of the validator that reached the commit first.
-    pub(crate) fn check(&mut self, index: CommitIndex, state: Vec<u8>) -> Result<(), String> {
-        match self.first.get(&index) {
-            None => {
-                self.first.insert(index, state);
-                Ok(())
-            }
-            Some(first) if *first == state => Ok(()),
-            Some(_) => Err(format!(
-                "the application's state after commit {index} differs between two validators"
-            )),
+    pub(crate) fn check(
+        &mut self,
+        index: CommitIndex,
+        by: ValidatorIndex,
+        state: &[u8],
+    ) -> Result<(), String> {
+        let mine = || (by, state.to_vec());
+        let (first_by, first) = self.first.entry(index).or_insert_with(mine);
+        if first.as_slice() == state {
+            return Ok(());
         }
+        Err(format!(
+            "the states after commit {index} differ between validators {first_by} and {by}"
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use probity_core::{CommitIndex, ValidatorIndex};
+
+    use super::States;
+
+    #[test]
+    fn the_first_difference_is_named() {
+        let mut states = States::default();
+        let mut check =
+            |index, by, state: &[u8]| states.check(CommitIndex(index), ValidatorIndex(by), state);
+        assert_eq!(check(1, 0, b"a"), Ok(()));
+        assert_eq!(check(1, 1, b"a"), Ok(()));
+        assert_eq!(check(2, 1, b"b"), Ok(()));
+        let how = check(2, 0, b"c").unwrap_err();
+        assert!(
+            how.contains("commit 2 ") && how.contains("1 and 0"),
+            "{how}"
+        );
     }
 }

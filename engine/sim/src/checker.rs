@@ -1,7 +1,34 @@
 //! What must never happen, one promise a file, looked at after every step.
 //!
 //! A checker sees what correct validators do, and everything about them; it never sees why. It answers with the
-//! sentence that a report prints.
+//! sentence that a report prints. Each has a test in its file that shows it a lie.
+//!
+//! | checker | promise | rule |
+//! |---|---|---|
+//! | `agreement` | one commit an index, the same for all | L7 |
+//! | `prefix` | indices without gaps, chained digests, across restarts | R21 |
+//! | `sequence` | a commit is what the rules make of its leader | R12, R19, R20, R22 |
+//! | `decisions` | every slot decided once, in order, alike everywhere | R16 to R18 |
+//! | `reference` | the slow committer repeats every decision | R14 to R18 |
+//! | `timestamps` | times rise, within correct clocks | R20 |
+//! | `certificates` | they hold, name the agreed commit, and rise | R25 |
+//! | `one_block_a_round` | no equivocation, whatever crashes | R8, R36 |
+//! | `no_skipped_round` | rounds rise one by one, but for safe resume | R8 |
+//! | `durable` | durable before sent, with payload and history | R11 |
+//! | `outcomes` | own blocks end once, and as they did | R24 |
+//! | `honest_blocks_valid` | nothing of a correct validator is refused | R4 |
+//! | `no_false_accusation` | evidence holds, against sinners only | R12 |
+//! | `bounds` | memory under its caps | R6, R12, R25 |
+//!
+//! Liveness is the world's own business (`world/heal.rs`), the application's state too (`application.rs`). Reputation,
+//! schedules and weights get files of their own here once the core has them: a from-scratch replay of R26 to R30 over
+//! `Bound::news`, compared with the record's `schedule` and `reputation`, and with the status of every replica at
+//! equal commit index.
+
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a promise is about some observations and deaf to all others, also to new ones"
+)]
 
 use std::sync::Arc;
 
@@ -17,8 +44,22 @@ use crate::disk::Disk;
 use crate::plan::Plan;
 
 mod agreement;
+mod bound;
+mod bounds;
+mod certificates;
+mod decisions;
+mod durable;
+mod honest_blocks_valid;
+mod no_false_accusation;
+mod no_skipped_round;
 mod one_block_a_round;
+mod outcomes;
 mod prefix;
+mod reference;
+mod sequence;
+#[cfg(test)]
+mod stage;
+mod timestamps;
 
 /// One promise.
 pub trait Checker {
@@ -93,10 +134,23 @@ pub struct Violation {
 /// The checkers of every run.
 #[must_use]
 pub fn all(plan: &Plan) -> Vec<Box<dyn Checker>> {
-    let _ = plan;
-    vec![
+    let mut checkers: Vec<Box<dyn Checker>> = vec![
         Box::new(agreement::Agreement::default()),
         Box::new(prefix::Prefix::default()),
+        Box::new(sequence::Sequence::default()),
+        Box::new(decisions::Decisions::default()),
+        Box::new(timestamps::Timestamps::default()),
+        Box::new(certificates::Certificates::default()),
         Box::new(one_block_a_round::OneBlockARound::default()),
-    ]
+        Box::new(no_skipped_round::NoSkippedRound::default()),
+        Box::new(durable::Durable::default()),
+        Box::new(outcomes::Outcomes::default()),
+        Box::new(honest_blocks_valid::HonestBlocksValid),
+        Box::new(no_false_accusation::NoFalseAccusation),
+        Box::new(bounds::Bounds::default()),
+    ];
+    if plan.reference {
+        checkers.push(Box::new(reference::Reference::default()));
+    }
+    checkers
 }

@@ -38,7 +38,7 @@ pub struct Report {
 /// # Errors
 /// When the plan names what does not exist.
 pub fn run(plan: Plan) -> Result<Report, PlanError> {
-    let world = World::new(plan)?;
+    let world = World::of_plan(plan)?;
     Ok(run_world(world))
 }
 

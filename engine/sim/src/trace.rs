@@ -25,10 +25,7 @@ impl Trace {
     }
 
     /// Notes an event by its kind, who it concerns, and a few bytes of what it is about.
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "four facts that belong to no one thing"
-    )]
+    #[allow(clippy::too_many_arguments, reason = "when, what, who and about what")]
     pub fn note(&mut self, now: Time, kind: &str, who: usize, about: &[u8]) {
         let mut head = [0u8; 16];
         head[..8].copy_from_slice(&now.0.to_le_bytes());

@@ -48,13 +48,25 @@ pub struct AnswerCommit {
 #[must_use]
 pub fn reference_answer(committee: &Committee, accepted: &[Arc<Block>]) -> Answer {
     let view = View::new(committee, accepted);
-    let (decisions, output) = view.decide();
+    let (decisions, output) = view.decide(Round(1));
     let commits = view.sequence(&output);
     Answer {
         decisions,
         output,
         commits,
     }
+}
+
+/// The decisions about slots of `from` and later, out of the accepted blocks of those rounds. Older blocks are not
+/// needed: a decision looks at its own round and above (R16, R17).
+#[must_use]
+pub fn reference_decisions(
+    committee: &Committee,
+    accepted: &[Arc<Block>],
+    from: Round,
+) -> BTreeMap<Slot, Verdict> {
+    debug_assert!(accepted.iter().all(|block| block.round() >= from));
+    View::new(committee, accepted).decide(from).0
 }
 
 /// A block by its place in the view; places rise with (round, author, digest), so parents come first.
@@ -275,14 +287,14 @@ impl<'a> View<'a> {
     }
 
     /// R18: from the highest round down, then the decided prefix in slot order.
-    fn decide(&self) -> (BTreeMap<Slot, Verdict>, Vec<(Slot, Verdict)>) {
+    fn decide(&self, from: Round) -> (BTreeMap<Slot, Verdict>, Vec<(Slot, Verdict)>) {
         let highest = self
             .blocks
             .last()
             .map_or(0, |block| block.reference.round.0);
         let depth = self.bounds.depth;
         let mut decisions: BTreeMap<Slot, Verdict> = BTreeMap::new();
-        let ordered: Vec<Slot> = (1..=highest)
+        let ordered: Vec<Slot> = (from.0.max(1)..=highest)
             .map(Round)
             .flat_map(|round| {
                 slots(self.committee, round)

@@ -32,3 +32,23 @@ impl Checker for OneBlockARound {
         Err(format!("two blocks for round {}", reference.round))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::OneBlockARound;
+    use crate::checker::Observation;
+    use crate::checker::stage::Stage;
+
+    #[test]
+    fn a_second_block_of_a_round_is_seen() {
+        let stage = Stage::full_dag(1);
+        let mut checker = OneBlockARound::default();
+        let (one, two) = (Arc::new(stage.signed(0, 1)), Arc::new(stage.signed(0, 2)));
+        let mut send = |block| stage.look(&mut checker, 0, &Observation::Sending(block));
+        assert_eq!(send(&one), Ok(()));
+        assert_eq!(send(&one), Ok(()));
+        assert!(send(&two).unwrap_err().contains("two blocks"));
+    }
+}

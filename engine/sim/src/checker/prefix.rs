@@ -57,3 +57,43 @@ impl Checker for Prefix {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use probity_core::CommitIndex;
+
+    use super::Prefix;
+    use crate::checker::Observation;
+    use crate::checker::stage::Stage;
+
+    #[test]
+    fn a_gap_is_seen() {
+        let stage = Stage::full_dag(4);
+        let mut prefix = Prefix::default();
+        let commits = stage.commits();
+        assert_eq!(stage.commit(&mut prefix, 0, &commits[0]), Ok(()));
+        let how = stage.commit(&mut prefix, 0, &commits[2]);
+        assert!(how.unwrap_err().contains("follows"));
+    }
+
+    #[test]
+    fn a_broken_chain_is_seen() {
+        let stage = Stage::full_dag(4);
+        let mut commit = stage.commits().remove(0);
+        commit.record.previous.0[0] ^= 1;
+        let how = stage.commit(&mut Prefix::default(), 0, &commit);
+        assert!(how.unwrap_err().contains("another one"));
+    }
+
+    #[test]
+    fn a_forgotten_commit_is_seen() {
+        let stage = Stage::full_dag(4);
+        let mut prefix = Prefix::default();
+        assert_eq!(stage.commit(&mut prefix, 0, &stage.commits()[0]), Ok(()));
+        let seen = Observation::Started {
+            last: CommitIndex::GENESIS,
+        };
+        let how = stage.look(&mut prefix, 0, &seen);
+        assert!(how.unwrap_err().contains("before the crash"));
+    }
+}

@@ -33,7 +33,7 @@ pub(crate) fn dag(arguments: &DagArguments) -> Result<Verdict, Failure> {
     let plan = arguments.plan.plan()?;
     silence_panics();
     let (watcher, picture) = Watcher::new(&plan, arguments.rounds.clone());
-    let world = World::new(plan).map_err(Failure::usage)?;
+    let world = World::of_plan(plan).map_err(Failure::usage)?;
     let report = run_world(world.with_checker(Box::new(watcher)));
     let verdict = tell(&report);
     let picture = picture.borrow();

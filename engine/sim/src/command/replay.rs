@@ -25,7 +25,7 @@ pub(crate) fn replay(arguments: &ReplayArguments) -> Result<Verdict, Failure> {
     if arguments.show_plan {
         println!("{}", plan.to_toml());
     }
-    let mut world = World::new(plan).map_err(Failure::usage)?;
+    let mut world = World::of_plan(plan).map_err(Failure::usage)?;
     if arguments.trace {
         world = world.with_text();
     }

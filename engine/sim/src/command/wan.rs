@@ -89,7 +89,7 @@ pub(crate) fn wan(arguments: &WanArguments) -> Result<Verdict, Failure> {
     let window = arguments.window()?;
     let plan = arguments.plan()?;
     let (observer, measured) = Observer::new(window);
-    let mut world = World::new(plan.clone())
+    let mut world = World::of_plan(plan.clone())
         .map_err(Failure::usage)?
         .with_checker(Box::new(observer));
     while world.now() < window.until && world.step() {}

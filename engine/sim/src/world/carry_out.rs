@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use probity_core::record::Record;
 use probity_core::{
-    Block, Commit, Message, Output, Payload, PayloadRoom, Pending, PersistTicket, ProposalContent,
-    Replica, Round, ValidatorIndex,
+    Block, Commit, CommitIndex, Message, Output, Payload, PayloadRoom, Pending, PersistTicket,
+    ProposalContent, Replica, Round, ValidatorIndex,
 };
 
 use super::{Event, START, START_WALL_MS, World};
@@ -67,7 +67,7 @@ impl World {
             Output::Send { to, message } => self.send_message(process, to, &message),
             Output::SendBlock { to, block } => {
                 let (header, payload) = (block.signed_header(), block.payload().bytes());
-                self.send_from(process, to, Message::encode_fetched(header, payload));
+                self.send_from(process, to, &Message::encode_fetched(header, payload));
             }
             Output::Serve { to, refs } => self.serve(process, to, refs),
             Output::ServeReplay { to, after } => self.serve_replay(process, to, after),
@@ -189,8 +189,8 @@ impl World {
         if self.cross(process, Boundary::BeforeSend) {
             return;
         }
-        self.observe(process, &Observation::Sending(block));
         self.know(block);
+        self.observe(process, &Observation::Sending(block));
         self.processes[process].note_seen(block);
         let me = self.processes[process].validator;
         self.trace.note(
@@ -222,13 +222,13 @@ impl World {
     }
 
     /// Sends a frame unless a sin has other ideas.
-    pub(super) fn send_from(&mut self, process: usize, to: ValidatorIndex, frame: Bytes) {
+    pub(super) fn send_from(&mut self, process: usize, to: ValidatorIndex, frame: &Bytes) {
         let sinned = {
             let frame = frame.clone();
             self.with_sin(process, |sin, hands| sin.send(hands, to, frame))
         };
         if sinned.is_none() {
-            self.send(process, to, &frame);
+            self.send(process, to, frame);
         }
     }
 
@@ -304,21 +304,22 @@ impl World {
     }
 
     fn apply(&mut self, process: usize, commit: &Commit) {
-        let host = &mut self.processes[process];
-        let Some(application) = host.application.as_mut() else {
+        if let Some(application) = self.processes[process].application.as_mut() {
+            application.apply(commit);
+            self.compare_state(process, commit.index());
+        }
+    }
+
+    /// The application of a correct validator must be where the others' are, or were, after the same commit.
+    pub(super) fn compare_state(&mut self, process: usize, after: CommitIndex) {
+        let host = &self.processes[process];
+        let Some(application) = host.application.as_ref().filter(|_| !host.is_sinner()) else {
             return;
         };
-        application.apply(commit);
         let (state, validator) = (application.state(), host.validator);
-        if host.is_sinner() {
-            return;
-        }
-        if let Err(how) = self.states.check(commit.index(), state) {
-            self.break_promise(
-                "the application's state is a function of the commits",
-                Some(validator),
-                how,
-            );
+        if let Err(how) = self.states.check(after, validator, &state) {
+            let promise = "the application's state is a function of the commits";
+            self.break_promise(promise, Some(validator), how);
         }
     }
 

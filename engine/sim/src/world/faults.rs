@@ -203,6 +203,7 @@ impl World {
         host.replica = Some(replica);
         host.last_commit = last;
         self.rebuild_application(process);
+        self.compare_state(process, last);
         self.drain(process);
         self.schedule(now.plus_us(1_000), Event::Links);
     }

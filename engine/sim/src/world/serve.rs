@@ -16,7 +16,7 @@ impl World {
                 Ok(Some(block)) => {
                     let block = block.block();
                     let (header, payload) = (block.signed_header(), block.payload().bytes());
-                    self.send_from(process, to, Message::encode_fetched(header, payload));
+                    self.send_from(process, to, &Message::encode_fetched(header, payload));
                 }
                 Ok(None) | Err(_) => missing.push(reference),
             }
@@ -39,7 +39,7 @@ impl World {
         let Ok(()) = host.disk.scan(RecordTable::Headers, &from, visit);
         for reference in refs {
             if let Ok(Some(block)) = read_block(&self.processes[process].disk, epoch, &reference) {
-                self.send_from(process, to, Message::encode_block(block.block()));
+                self.send_from(process, to, &Message::encode_block(block.block()));
             }
         }
     }

@@ -1,0 +1,141 @@
+//! What a validator holds stays under what the rules allow, whatever its peers send (R6, R12, R25).
+//!
+//! Looked at now and then: a replica without a bound grows for long.
+
+use std::collections::BTreeMap;
+
+use probity_core::ReplicaStatus;
+use probity_core::limits::{
+    EVIDENCE_KEPT_MAX, EXTRA_BLOCK_BYTES_MAX, MISSING_REFS_MAX, OPEN_VOTES_PER_AUTHOR_MAX,
+    RECORDS_WAITING_MAX, SUSPENDED_BYTES_MAX,
+};
+
+use super::{Checker, Observation, Scene};
+
+#[derive(Default)]
+pub(super) struct Bounds {
+    /// By process: states not looked at since the last one that was.
+    passed: BTreeMap<usize, u32>,
+}
+
+/// One state in so many is looked at.
+const EVERY: u32 = 16;
+/// No block is smaller: fixed fields, one parent and the signature.
+const BLOCK_BYTES_MIN: usize = 200;
+
+impl Checker for Bounds {
+    fn promise(&self) -> &'static str {
+        "what a validator holds stays within the rules' bounds"
+    }
+
+    fn look(&mut self, scene: &Scene<'_>, seen: &Observation<'_>) -> Result<(), String> {
+        let Observation::Settled(status) = seen else {
+            return Ok(());
+        };
+        let passed = self.passed.entry(scene.process).or_default();
+        *passed = (*passed + 1) % EVERY;
+        if *passed != 1 {
+            return Ok(());
+        }
+        let most = most(scene, status);
+        for (what, held, most) in [
+            ("blocks in the window", status.dag_blocks, most.window),
+            ("suspended blocks", status.suspended_blocks, most.ahead),
+            (
+                "suspended bytes",
+                status.suspended_bytes,
+                SUSPENDED_BYTES_MAX,
+            ),
+            ("missing blocks", status.missing_blocks, most.missing),
+            (
+                "remembered blocks",
+                status.remembered_blocks,
+                most.remembered,
+            ),
+            ("equivocations", status.equivocations, most.equivocations),
+            ("open votes", status.open_votes, most.votes),
+            (
+                "waiting records",
+                status.waiting_records,
+                RECORDS_WAITING_MAX,
+            ),
+        ] {
+            if held > most {
+                return Err(format!(
+                    "{held} {what}, at most {most} are allowed: {status:?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Upper bounds that follow from the rules.
+struct Most {
+    window: usize,
+    ahead: usize,
+    missing: usize,
+    remembered: usize,
+    equivocations: usize,
+    votes: usize,
+}
+
+fn most(scene: &Scene<'_>, status: &ReplicaStatus) -> Most {
+    let validators = scene.committee.size();
+    let sinners = scene.committee.indices();
+    let sinners = sinners.filter(|v| !scene.plan.is_correct(*v)).count();
+    let gc_depth = scene.committee.gc_depth() as usize;
+    let gc_round = status.gc_round.0 as usize;
+    let open = (status.frontier.0 as usize).saturating_sub(gc_round);
+    // R6: a correct author fills a slot once; a Byzantine one again, out of a byte budget a gc window.
+    let extra = |rounds: usize| {
+        let windows = rounds / gc_depth + 2;
+        sinners * windows * (EXTRA_BLOCK_BYTES_MAX / BLOCK_BYTES_MIN)
+    };
+    // R6: the round ceiling.
+    let reach = open + gc_depth + 1;
+    let ahead = validators * reach + extra(reach);
+    let kept = 3 * gc_depth + 1;
+    Most {
+        window: ahead,
+        ahead,
+        missing: MISSING_REFS_MAX.min(validators * (ahead + 2 * gc_depth * validators)),
+        remembered: validators * kept + extra(kept) + 2 * gc_depth * validators * validators,
+        equivocations: EVIDENCE_KEPT_MAX.min(sinners * reach),
+        votes: validators * OPEN_VOTES_PER_AUTHOR_MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use probity_core::ReplicaStatus;
+
+    use super::Bounds;
+    use crate::checker::Observation;
+    use crate::checker::stage::Stage;
+
+    #[test]
+    fn whatever_grows_without_bound_is_seen() {
+        let stage = Stage::full_dag(1);
+        let look = |grow: fn(&mut ReplicaStatus)| {
+            let mut status = Stage::status();
+            grow(&mut status);
+            let seen = Observation::Settled(&status);
+            stage.look(&mut Bounds::default(), 0, &seen)
+        };
+        assert_eq!(look(|_| {}), Ok(()));
+        let grown: [fn(&mut ReplicaStatus); 8] = [
+            |status| status.dag_blocks = 100,
+            |status| status.suspended_blocks = 100,
+            |status| status.suspended_bytes = 1 << 27,
+            |status| status.missing_blocks = 10_000,
+            |status| status.remembered_blocks = 1_000,
+            |status| status.equivocations = 1,
+            |status| status.open_votes = 2_000,
+            |status| status.waiting_records = 300,
+        ];
+        for grow in grown {
+            assert!(look(grow).unwrap_err().contains("are allowed"));
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! A commit certificate convinces whoever knows nothing but the committee, names the agreed commit, and each is higher
+//! than those before (R25).
+
+use std::collections::BTreeMap;
+
+use probity_core::CommitIndex;
+use probity_core::crypto::Digest;
+
+use super::bound::Bound;
+use super::{Checker, Observation, Scene};
+
+#[derive(Default)]
+pub(super) struct Certificates {
+    bound: Bound,
+    agreed: BTreeMap<CommitIndex, Digest>,
+    /// By process: the highest of this life.
+    highest: BTreeMap<usize, CommitIndex>,
+}
+
+impl Checker for Certificates {
+    fn promise(&self) -> &'static str {
+        "commit certificates hold, name the agreed commit, and rise"
+    }
+
+    fn look(&mut self, scene: &Scene<'_>, seen: &Observation<'_>) -> Result<(), String> {
+        for record in self.bound.news(scene, seen) {
+            let digest = record.digest();
+            self.agreed.entry(record.index).or_insert(digest);
+        }
+        if let Observation::Started { .. } = seen {
+            self.highest.remove(&scene.process);
+        }
+        let Observation::Certified(certificate) = seen else {
+            return Ok(());
+        };
+        let index = certificate.index;
+        if !certificate.verify(scene.committee) {
+            return Err(format!("the certificate of commit {index} does not hold"));
+        }
+        // A correct validator voted, so it had output the commit.
+        let agreed = self.agreed.get(&index);
+        if agreed != Some(&certificate.digest) {
+            let named = certificate.digest;
+            return Err(format!(
+                "commit {index} is {agreed:?}, certified is {named:?}"
+            ));
+        }
+        let before = self.highest.get(&scene.process).copied();
+        if before.is_some_and(|before| before >= index) {
+            return Err(format!(
+                "the certificate of commit {index} follows that of {}",
+                before.unwrap_or_default()
+            ));
+        }
+        self.highest.insert(scene.process, index);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use probity_core::{Commit, CommitCertificate};
+
+    use super::Certificates;
+    use crate::checker::Observation;
+    use crate::checker::stage::Stage;
+
+    fn certified(checker: &mut Certificates, stage: &Stage, of: &CommitCertificate) -> String {
+        let seen = Observation::Certified(of);
+        stage.look(checker, 0, &seen).err().unwrap_or_default()
+    }
+
+    fn after(stage: &Stage, commits: &[Commit]) -> Certificates {
+        let mut checker = Certificates::default();
+        for commit in commits {
+            assert_eq!(stage.commit(&mut checker, 0, commit), Ok(()));
+        }
+        checker
+    }
+
+    #[test]
+    fn a_certificate_that_does_not_hold_is_seen() {
+        let stage = Stage::full_dag(4);
+        let commits = stage.commits();
+        let mut checker = after(&stage, &commits);
+        let mut light = stage.certificate(&commits[0], 3);
+        assert_eq!(certified(&mut checker, &stage, &light), "");
+        light.votes.pop();
+        assert!(certified(&mut checker, &stage, &light).contains("does not hold"));
+    }
+
+    #[test]
+    fn a_certificate_of_another_commit_is_seen() {
+        let stage = Stage::full_dag(4);
+        let commits = stage.commits();
+        let mut checker = after(&stage, &commits[..1]);
+        let mut other = commits[0].clone();
+        other.digest.0[0] ^= 1;
+        let wrong = stage.certificate(&other, 4);
+        assert!(certified(&mut checker, &stage, &wrong).contains("certified is"));
+        let unknown = stage.certificate(&commits[1], 4);
+        assert!(certified(&mut checker, &stage, &unknown).contains("is None"));
+    }
+
+    #[test]
+    fn a_certificate_that_does_not_rise_is_seen() {
+        let stage = Stage::full_dag(4);
+        let commits = stage.commits();
+        let mut checker = after(&stage, &commits);
+        let of = |at: usize| stage.certificate(&commits[at], 4);
+        assert_eq!(certified(&mut checker, &stage, &of(1)), "");
+        assert!(certified(&mut checker, &stage, &of(0)).contains("follows"));
+        assert!(certified(&mut checker, &stage, &of(1)).contains("follows"));
+    }
+}
