@@ -4,9 +4,11 @@
 
 mod dag;
 mod options;
+mod planted;
 mod replay;
 mod run;
 mod shrink;
+mod twins;
 mod wan;
 
 use std::path::Path;
@@ -36,6 +38,10 @@ enum Command {
     Wan(wan::WanArguments),
     /// Draw rounds of the DAG, with what was decided.
     Dag(dag::DagArguments),
+    /// Run one validator twice under every script of four rounds.
+    Twins(twins::TwinsArguments),
+    /// Plant one bug after the other into the core, and count the seeds until it is found (`cargo planted`).
+    Planted(planted::PlantedArguments),
 }
 
 /// Why there is no result.
@@ -68,6 +74,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Shrink(arguments) => shrink::shrink(&arguments),
         Command::Wan(arguments) => wan::wan(&arguments),
         Command::Dag(arguments) => dag::dag(&arguments),
+        Command::Twins(arguments) => twins::twins(&arguments),
+        Command::Planted(arguments) => planted::planted(&arguments),
     };
     match result {
         Ok(Verdict::Kept) => ExitCode::SUCCESS,

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use probity_core::testing::marks::{self, MarkSet};
+
 use crate::checker::Violation;
 use crate::plan::{Plan, PlanError};
 use crate::world::World;
@@ -29,6 +31,8 @@ pub struct Report {
     pub faults: BTreeMap<&'static str, u64>,
     /// How long each correct validator took to live again, in microseconds.
     pub recovery_us: Vec<u64>,
+    /// Which interesting paths of the core were taken.
+    pub marks: MarkSet,
     /// The trace as text, if the world kept it.
     pub trace_text: Option<String>,
 }
@@ -46,6 +50,8 @@ pub fn run(plan: Plan) -> Result<Report, PlanError> {
 #[must_use]
 pub fn run_world(mut world: World) -> Report {
     let started = Instant::now();
+    // Marks are the thread's; what ran on it before is of no interest.
+    let _ = marks::take();
     let ran = catch_unwind(AssertUnwindSafe(|| {
         world.run();
     }));
@@ -68,6 +74,7 @@ pub fn run_world(mut world: World) -> Report {
         took: started.elapsed(),
         faults: world.faults_fired().clone(),
         recovery_us: world.liveness().took_us().to_vec(),
+        marks: marks::take(),
         trace_text: world.trace_text().map(str::to_owned),
     }
 }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use probity_core::testing::marks::{Mark, MarkSet};
 use probity_sim::START;
 use probity_sim::run::Report;
 use serde::Serialize;
@@ -23,6 +24,7 @@ pub(super) struct Totals {
     faults: BTreeMap<&'static str, u64>,
     sins: BTreeMap<String, u64>,
     recovery_us: Histogram<u64>,
+    marks: MarkSet,
     broken: Vec<BrokenSeed>,
 }
 
@@ -41,6 +43,7 @@ impl Default for Totals {
             sins: BTreeMap::new(),
             recovery_us: Histogram::new_with_bounds(1, HOUR_US, 3)
                 .expect("the bounds are possible"),
+            marks: MarkSet::default(),
             broken: Vec::new(),
         }
     }
@@ -63,6 +66,7 @@ impl Totals {
         for took_us in &report.recovery_us {
             self.recovery_us.saturating_record(*took_us);
         }
+        self.marks = self.marks.union(report.marks);
         self.broken.extend(broken);
         self
     }
@@ -82,6 +86,7 @@ impl Totals {
         }
         let sum = self.recovery_us.add(&other.recovery_us);
         sum.expect("histograms of the same range add up");
+        self.marks = self.marks.union(other.marks);
         self.broken.extend(other.broken);
         self
     }
@@ -143,6 +148,11 @@ pub(super) struct Summary {
     /// How many validators committed each sin.
     sins: BTreeMap<String, u64>,
     recovery_ms: RecoveryMs,
+    /// Interesting paths of the core that some seed has taken, of how many there are.
+    marks_hit: usize,
+    marks: usize,
+    /// Those that none has taken.
+    marks_never_hit: Vec<&'static str>,
     violations: Vec<BrokenSeed>,
 }
 
@@ -181,6 +191,9 @@ impl Summary {
                 p99: ms(recovery.value_at_quantile(0.99)),
                 max: ms(recovery.max()),
             },
+            marks_hit: totals.marks.len(),
+            marks: Mark::ALL.len(),
+            marks_never_hit: totals.marks.missing().map(Mark::name).collect(),
             faults: totals.faults,
             sins: totals.sins,
             violations: totals.broken,
@@ -233,7 +246,9 @@ impl fmt::Display for Summary {
             "recovery",
             format!("p50 {p50:.0}  p99 {p99:.0}  max {max:.0} ms"),
         )?;
-        // Marks of the core that no seed has hit belong here.
+        let (hit, all) = (self.marks_hit, self.marks);
+        let never = self.marks_never_hit.join("  ");
+        row("marks", format!("{hit} of {all} hit; never: {never}"))?;
         row(
             "broken",
             format!("{} of {seeds} seeds", self.violations.len()),
