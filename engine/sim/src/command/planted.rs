@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+#[cfg(not(probity_planted))]
 use super::{Failure, Verdict};
 
 /// `planted`.
