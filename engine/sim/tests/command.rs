@@ -5,7 +5,9 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use probity_sim::plan::{Draws, Plan};
+use probity_core::Profile;
+use probity_sim::plan::{Draws, Plan, Sinner};
+use probity_sim::run::run;
 
 fn sim(line: &str) -> Output {
     let command = Command::new(env!("CARGO_BIN_EXE_probity-sim"))
@@ -225,4 +227,54 @@ fn a_drawing_shows_decisions_as_text_and_as_svg() {
     let svg = std::fs::read_to_string(svg).unwrap();
     assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"));
     assert_eq!(svg.matches("<circle").count(), 12);
+}
+
+/// Two of four equals equivocate, and some things go wrong that have nothing to do with it.
+fn over_the_limit(seed: u64) -> Plan {
+    let mut draws = Draws::of_scenario("swarm").unwrap();
+    draws.weights = Some(vec![1; 4]);
+    draws.profile = Some(Profile::Dual30);
+    draws.faulty_ms = 10_000;
+    let mut plan = draws.plan(seed).unwrap();
+    plan.over_the_limit = true;
+    let sinner = |validator| Sinner {
+        validator,
+        sin: "equivocator".to_owned(),
+    };
+    plan.sinners = (0..2).map(sinner).collect();
+    plan
+}
+
+#[test]
+fn a_failing_plan_becomes_smaller_and_breaks_the_same_promise() {
+    let folder = tempfile::tempdir().unwrap();
+    let (before, after) = (
+        folder.path().join("before.toml"),
+        folder.path().join("after.toml"),
+    );
+    let broken = |plan: &Plan| {
+        run(plan.clone())
+            .unwrap()
+            .violation
+            .map(|violation| violation.promise)
+    };
+    let fails = |plan: &Plan| !plan.faults.is_empty() && broken(plan).is_some();
+    let mut plans = (0..40).map(over_the_limit);
+    let plan = plans.find(fails).expect("a broken promise in forty seeds");
+    std::fs::write(&before, plan.to_toml()).unwrap();
+
+    let (before, after) = (before.display(), after.display());
+    let output = sim(&format!("shrink --plan {before} --tries 60 --out {after}"));
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let smaller = Plan::read(Path::new(&after.to_string())).unwrap();
+    assert!(smaller.faults.len() < plan.faults.len() && smaller.faulty_ms < plan.faulty_ms);
+    assert_eq!(broken(&smaller), broken(&plan));
+
+    let output = sim(&format!("replay --plan {after}"));
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "a broken promise is told by the exit code"
+    );
+    assert_eq!(row(&out(&output), "BROKEN"), broken(&plan).unwrap());
 }

@@ -83,8 +83,7 @@ impl World {
             }
             FaultKind::Storm { loss_ppm } => self.network.begin_storm(*loss_ppm),
         }
-        let ends_at = now.plus_us(fault.for_ms * 1_000);
-        self.schedule(ends_at, Event::FaultEnds(at));
+        self.schedule(now.plus_us(fault.for_ms * 1_000), Event::FaultEnds(at));
     }
 
     fn each(&mut self, validator: u16, change: impl Fn(&mut super::Process)) {
