@@ -143,8 +143,9 @@ pub struct Commit {
     pub digest: Digest,
     /// The blocks, as in the record.
     pub blocks: Vec<CommittedBlock>,
-    /// By which rule the leader's slot was decided; not part of the sequence, validators may differ.
-    pub path: Path,
+    /// By which rule the leader's slot was decided here; not part of the sequence, validators may differ. `None` when
+    /// the commit was read back from storage, which does not keep it.
+    pub path: Option<Path>,
 }
 
 /// A block in the sequence.

@@ -245,7 +245,7 @@ impl Committee {
     /// The highest collected round after a commit whose leader is at `leader` (R22).
     #[must_use]
     pub fn gc_round(&self, leader: Round) -> Round {
-        leader.minus(self.gc_depth)
+        leader.minus(self.gc_depth - u32::from(planted!(GcRoundHigh)))
     }
 
     /// How many validators may stop, whichever they are, with commits still going on.

@@ -236,9 +236,13 @@ impl Dag {
         let row = self.row_mut(id.round).expect("the round is in the window");
         let entry = &mut row.entries[usize::from(id.position)];
         assert!(!entry.committed, "a block is committed once");
-        entry.committed = true;
         let author = entry.block.author();
-        !row.ordered.insert(author)
+        let is_first = row.first[author.position()] == Some(id.position);
+        entry.committed = is_first || !planted!(SecondUncommitted);
+        if planted!(VoidByArrival) {
+            return !is_first;
+        }
+        !row.ordered.insert(author) && !planted!(VoidDropped)
     }
 
     /// A block and all its uncommitted ancestors in the window (R19), in no useful order.
@@ -250,12 +254,23 @@ impl Dag {
         while let Some(next) = found.get(at).copied() {
             at += 1;
             for parent in self.live_parents(next) {
+                if planted!(StopAtLastCommitted) && self.is_passed(parent) {
+                    continue;
+                }
                 if !self.entry(parent).committed && seen.insert(parent, ()).is_none() {
                     found.push(parent);
                 }
             }
         }
         found
+    }
+
+    /// Whether a block of its author was committed in its round or later; the order must not ask (R19).
+    fn is_passed(&self, id: BlockId) -> bool {
+        let author = self.entry(id).block.author();
+        let rows = self.rows.iter();
+        rows.skip((id.round.0 - self.gc_round.0 - 1) as usize)
+            .any(|row| row.ordered.contains(author))
     }
 
     /// The parents of a block that are still above the gc round.

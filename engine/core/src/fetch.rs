@@ -10,8 +10,8 @@ use crate::block::BlockRef;
 use crate::committee::AuthorSet;
 use crate::id::{Round, Time, ValidatorIndex};
 use crate::limits::{
-    FETCH_IN_FLIGHT_PEER_MAX, FETCH_PEERS_MAX, FETCH_RETRY_MAX_US, FETCH_RETRY_US,
-    MISSING_REFS_MAX, REQUEST_REFS_MAX,
+    FETCH_IN_FLIGHT_PEER_MAX, FETCH_PEERS_MAX, FETCH_RETRY_BASE_MAX_US, FETCH_RETRY_MAX_US,
+    FETCH_RETRY_MIN_US, FETCH_RETRY_US, MISSING_REFS_MAX, REQUEST_REFS_MAX,
 };
 
 /// Why a block is wanted; the order is the order of asking.
@@ -39,6 +39,8 @@ struct Want {
     asked: Vec<ValidatorIndex>,
     attempts: u32,
     asked_at: Time,
+    /// Pauses that passed without the block; each is twice the one before.
+    pauses: u32,
     due: Time,
 }
 
@@ -52,7 +54,13 @@ pub(crate) struct Fetch {
     wants: BTreeMap<BlockRef, Want>,
     due: BTreeSet<(Time, Need, BlockRef)>,
     in_flight: Vec<usize>,
+    /// Mean time from a question to its answer.
+    answer_us: u64,
 }
+
+/// Questions that are asked at the first pause before it doubles: a peer that never answers must not keep us from the
+/// next one.
+const PAUSES_BEFORE_DOUBLING: u32 = 3;
 
 impl Fetch {
     pub(crate) fn new(me: ValidatorIndex, validators: usize) -> Self {
@@ -62,7 +70,24 @@ impl Fetch {
             wants: BTreeMap::new(),
             due: BTreeSet::new(),
             in_flight,
+            answer_us: FETCH_RETRY_US / 2,
         }
+    }
+
+    /// How long an answer takes at most, as those before tell.
+    pub(crate) fn patience_us(&self) -> u64 {
+        (2 * self.answer_us).clamp(FETCH_RETRY_MIN_US, FETCH_RETRY_BASE_MAX_US)
+    }
+
+    /// A block arrived that may be the answer to a question.
+    pub(crate) fn handle_arrived(&mut self, now: Time, reference: &BlockRef) {
+        if let Some(want) = self.wants.get(reference)
+            && !want.asked.is_empty()
+        {
+            let sample = now.since_us(want.asked_at).min(FETCH_RETRY_BASE_MAX_US);
+            self.answer_us = (self.answer_us * 7 + sample) / 8;
+        }
+        self.forget(reference);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -88,6 +113,7 @@ impl Fetch {
             return;
         }
         if self.wants.len() >= MISSING_REFS_MAX {
+            sometimes!(FetchFull);
             return;
         }
         self.due.insert((now, need, reference));
@@ -99,19 +125,16 @@ impl Fetch {
             asked,
             attempts: 0,
             asked_at: now,
+            pauses: 0,
             due: now,
         };
         self.wants.insert(reference, want);
     }
 
     /// Something came from `peer`, so frames get through: the oldest missing blocks are asked for again without their
-    /// pause, unless the last question is younger than `patience_us`.
-    pub(crate) fn handle_sign_of_life(
-        &mut self,
-        now: Time,
-        peer: ValidatorIndex,
-        patience_us: u64,
-    ) {
+    /// pause, unless the last question may still be answered.
+    pub(crate) fn handle_sign_of_life(&mut self, now: Time, peer: ValidatorIndex) {
+        let patience_us = self.patience_us();
         let pausing = |want: &Want| want.due > now && want.asked_at.plus_us(patience_us) <= now;
         let oldest = self.wants.iter().take(REQUEST_REFS_MAX);
         let again: Vec<BlockRef> = oldest
@@ -149,6 +172,7 @@ impl Fetch {
             .keys()
             .take_while(|reference| reference.round <= gc_round);
         let gone: Vec<BlockRef> = low.filter(|reference| !keeps(reference)).copied().collect();
+        sometimes!(FetchCollected if !gone.is_empty());
         gone.iter().for_each(|reference| self.forget(reference));
     }
 
@@ -162,9 +186,13 @@ impl Fetch {
         };
         want.asked.remove(at);
         // Once everybody was asked, the pause stands: a block that nobody holds must not be asked for in a circle.
-        if (want.attempts as usize) < self.in_flight.len() {
+        let all_asked = want.attempts as usize >= self.in_flight.len();
+        sometimes!(FetchPaused if all_asked);
+        sometimes!(FetchNotHeld if !all_asked);
+        if !all_asked {
             self.due.remove(&(want.due, want.need, *block));
             want.due = now;
+            want.pauses = want.pauses.saturating_sub(1);
             self.due.insert((now, want.need, *block));
         }
         self.release(from);
@@ -197,12 +225,14 @@ impl Fetch {
             }
             if let Some(peer) = self.choose(&mut want, connected) {
                 self.in_flight[peer.position()] += 1;
+                sometimes!(FetchSecondPeer if !want.asked.is_empty());
                 want.asked.push(peer);
                 requests.entry(peer).or_default().push(reference);
             }
             want.asked_at = now;
-            want.due = now.plus_us(pause_us(want.attempts, &reference));
+            want.due = now.plus_us(pause_us(self.patience_us(), want.pauses, &reference));
             want.attempts = want.attempts.saturating_add(1);
+            want.pauses = want.pauses.saturating_add(1);
             self.due.insert((want.due, want.need, reference));
             self.wants.insert(reference, want);
         }
@@ -215,6 +245,10 @@ impl Fetch {
                 && connected.contains(peer)
                 && self.in_flight[peer.position()] < FETCH_IN_FLIGHT_PEER_MAX
         };
+        if planted!(FetchOnePeer) {
+            return want.hints.first().copied().filter(|peer| usable(&peer));
+        }
+        sometimes!(FetchPeerFull if self.in_flight.iter().any(|n| *n >= FETCH_IN_FLIGHT_PEER_MAX));
         let fresh = |peer: &&ValidatorIndex| {
             usable(peer) && !want.tried.contains(**peer) && !want.asked.contains(peer)
         };
@@ -228,6 +262,7 @@ impl Fetch {
             return Some(peer);
         }
         // Everybody was asked: begin again.
+        sometimes!(FetchAllTried);
         want.tried = AuthorSet::default();
         let idle = |peer: &&ValidatorIndex| usable(peer) && !want.asked.contains(peer);
         let again = want
@@ -242,11 +277,11 @@ impl Fetch {
 }
 
 /// Doubling pauses with a jitter taken from the block's own digest, so that validators do not ask in step.
-fn pause_us(attempts: u32, reference: &BlockRef) -> u64 {
-    let pause = FETCH_RETRY_US
-        .saturating_mul(1 << attempts.min(10))
+fn pause_us(first_us: u64, pauses: u32, reference: &BlockRef) -> u64 {
+    let pause = first_us
+        .saturating_mul(1 << (pauses / PAUSES_BEFORE_DOUBLING).min(10))
         .min(FETCH_RETRY_MAX_US);
-    let jitter = u64::from(reference.digest.as_bytes()[attempts as usize % 32]);
+    let jitter = u64::from(reference.digest.as_bytes()[pauses as usize % 32]);
     pause + pause * jitter / 1024
 }
 

@@ -31,6 +31,10 @@ impl CommitCertificate {
             index: self.index,
             digest: self.digest,
         };
+        // More votes than validators are junk, and each costs a signature check.
+        if self.votes.len() > committee.size() {
+            return false;
+        }
         let mut tally = Tally::default();
         for vote in &self.votes {
             if !vote.votes.contains(&named) || !vote.verify(committee) {
@@ -45,10 +49,11 @@ impl CommitCertificate {
 /// R25: `V`, in fast mode `Q`.
 fn certifying_weight(committee: &Committee) -> u64 {
     let thresholds = committee.thresholds();
-    match thresholds.rule {
+    let enough = match thresholds.rule {
         Rule::Fast => thresholds.quorum,
         Rule::Classic | Rule::Dual => thresholds.certificate,
-    }
+    };
+    enough - u64::from(planted!(CommitCertificateLow))
 }
 
 /// Votes seen for one commit.
@@ -105,6 +110,7 @@ impl Finality {
         };
         self.points.push_back(point);
         if self.points.len() > COMMIT_VOTES_MAX {
+            sometimes!(VotePointDropped);
             self.points.pop_front();
         }
     }
@@ -133,21 +139,29 @@ impl Finality {
         }
         let author = signed.slot.author;
         let known = self.open.get(&vote);
-        if known.is_some_and(|open| open.tally.authors().contains(author)) {
+        let counted = known.is_some_and(|open| open.tally.authors().contains(author));
+        if counted && !planted!(CommitVotesTwice) {
             return None;
         }
         // A liar's invented votes push out only its own: each author has room for so many.
         let held = self.open_by_author.get_mut(author.position())?;
         if *held >= OPEN_VOTES_PER_AUTHOR_MAX {
+            sometimes!(VoteAuthorCap);
             return None;
         }
         *held += 1;
         let open = self.open.entry(vote).or_default();
         open.tally.add(author, &self.committee);
         open.votes.push(signed.clone());
-        if open.tally.weight() < certifying_weight(&self.committee) {
+        let mut weight = open.tally.weight();
+        if planted!(CommitVotesTwice) {
+            let authors = open.votes.iter().map(|vote| vote.slot.author);
+            weight = authors.map(|author| self.committee.weight(author)).sum();
+        }
+        if weight < certifying_weight(&self.committee) {
             return None;
         }
+        sometimes!(CertificateMade);
         let votes = std::mem::take(&mut open.votes);
         let CommitVote { index, digest } = vote;
         let certificate = Arc::new(CommitCertificate {

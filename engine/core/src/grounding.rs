@@ -47,6 +47,9 @@ impl Grounding {
 
     /// R6: at or below this round everything counts as grounded; it bounds the recursion.
     fn floor(&self) -> Round {
+        if planted!(GroundingFloorDropped) {
+            return Round::GENESIS;
+        }
         self.gc_round.minus(2 * self.committee.gc_depth())
     }
 
@@ -81,7 +84,7 @@ impl Grounding {
         let mut lacking = 0;
         let mut fetch = Vec::new();
         for parent in parents {
-            if self.is_grounded(dag, parent) {
+            if self.is_grounded(dag, parent) || planted!(GroundingDropped) {
                 continue;
             }
             lacking += 1;
@@ -93,6 +96,7 @@ impl Grounding {
         }
         if lacking > 0 {
             self.lacking.insert(child.digest, lacking);
+            sometimes!(UngroundedAccepted if dag.contains(&child.digest));
             return Grounded {
                 blocks: Vec::new(),
                 fetch,
@@ -108,7 +112,8 @@ impl Grounding {
     fn may_ask(&mut self, parent: &BlockRef, author: ValidatorIndex) -> bool {
         let budget = 2 * self.committee.gc_depth() as usize * self.committee.size();
         let asked = &mut self.asked_by_author[author.position()];
-        if self.asked.contains_key(parent) || *asked >= budget {
+        sometimes!(GroundingBudgetSpent if *asked >= budget);
+        if self.asked.contains_key(parent) || *asked >= budget || planted!(CollectedNotFetched) {
             return false;
         }
         *asked += 1;
@@ -131,7 +136,9 @@ impl Grounding {
     ) -> Grounded {
         self.answered(&reference);
         self.remember(reference, false);
-        self.handle_held(dag, reference, parents)
+        let grounded = self.handle_held(dag, reference, parents);
+        sometimes!(GroundedByFetch if grounded.blocks.len() > 1);
+        grounded
     }
 
     /// Remembers a collected block without looking at its parents.
@@ -149,6 +156,7 @@ impl Grounding {
         if self.is_grounded(dag, &block) {
             return Vec::new();
         }
+        sometimes!(GroundedByCommit);
         self.lacking.remove(&block.digest);
         self.spread(dag, block)
     }
@@ -177,6 +185,7 @@ impl Grounding {
                 *lacking -= 1;
                 if *lacking == 0 {
                     self.lacking.remove(&child.digest);
+                    sometimes!(GroundedByParent);
                     found.push(child);
                 }
             }
@@ -203,6 +212,7 @@ impl Grounding {
                 break;
             }
             let parent = *parent;
+            sometimes!(GroundedByFloor);
             found.extend(self.spread(dag, parent));
         }
         let forgotten = gc_round.minus(3 * self.committee.gc_depth());

@@ -66,6 +66,9 @@
 
 #![forbid(unsafe_code)]
 
+#[macro_use]
+mod instrument;
+
 pub mod block;
 mod codec;
 mod commit;
@@ -81,6 +84,8 @@ pub mod limits;
 mod message;
 mod order;
 mod output;
+#[cfg(probity_planted)]
+pub mod planted;
 pub mod record;
 mod recover;
 mod replica;

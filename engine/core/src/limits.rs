@@ -69,8 +69,12 @@ pub const LEADER_TIMEOUT_MIN_US: u64 = 20_000;
 pub const LEADER_TIMEOUT_BASE_MAX_US: u64 = 250_000;
 /// Bound of the leader timeout after doubling (R9).
 pub const LEADER_TIMEOUT_MAX_US: u64 = 2_000_000;
-/// First pause before a missing block is asked for again (R33).
+/// First pause before a missing block is asked for again, until answers have shown how long they take (R33).
 pub const FETCH_RETRY_US: u64 = 50_000;
+/// Bounds of that first pause once they have.
+pub const FETCH_RETRY_MIN_US: u64 = 10_000;
+/// See [`FETCH_RETRY_MIN_US`].
+pub const FETCH_RETRY_BASE_MAX_US: u64 = 500_000;
 /// Longest pause before a missing block is asked for again (R33).
 pub const FETCH_RETRY_MAX_US: u64 = 2_000_000;
 /// Pause before a replay is asked for again (R34).
@@ -86,6 +90,9 @@ const _: () = assert!(SUSPENDED_PEER_BYTES_MAX <= SUSPENDED_BYTES_MAX);
 const _: () = assert!(
     256 + VALIDATORS_MAX * 38 + COMMIT_VOTES_MAX * 40 + EVIDENCE_MAX * 198 + 64 <= HEADER_BYTES_MAX
 );
+const _: () = assert!(FETCH_RETRY_MIN_US <= FETCH_RETRY_US);
+const _: () = assert!(FETCH_RETRY_US <= FETCH_RETRY_BASE_MAX_US);
+const _: () = assert!(FETCH_RETRY_BASE_MAX_US <= FETCH_RETRY_MAX_US);
 const _: () = assert!(LEADER_TIMEOUT_MIN_US <= LEADER_TIMEOUT_BASE_MAX_US);
 const _: () = assert!(LEADER_TIMEOUT_BASE_MAX_US <= LEADER_TIMEOUT_MAX_US);
 const _: () = assert!(REPLAY_BYTES_MAX >= PAYLOAD_BYTES_MAX + HEADER_BYTES_MAX);

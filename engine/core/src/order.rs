@@ -175,7 +175,8 @@ impl Order {
 
     /// R17 for every open slot, from the highest round down: each decision may be an anchor for those below.
     fn decide_by_anchors(&mut self, dag: &Dag) {
-        let depth = dag.committee().thresholds().rule.anchor_depth();
+        let mut depth = dag.committee().thresholds().rule.anchor_depth();
+        depth -= u32::from(planted!(AnchorNear));
         let highest = dag.highest_round();
         let count = (highest.0 + 1).saturating_sub(self.cursor.0.0) as usize;
         // anchors[i]: the first slot not skipped at or above the cursor's round + i.
@@ -186,7 +187,9 @@ impl Order {
                 .cursor
                 .0
                 .plus(u32::try_from(above).expect("the window is bounded"));
-            if let Anchor::Committed(anchor) = anchors[above + depth as usize] {
+            let at = above + depth as usize;
+            sometimes!(AnchorUndecided if at < count && matches!(anchors[at], Anchor::Undecided));
+            if let Anchor::Committed(anchor) = anchors[at] {
                 let history = histories
                     .entry(anchor)
                     .or_insert_with(|| History::of(dag, anchor, self.cursor.0));
@@ -223,9 +226,11 @@ impl Order {
             match decided.map(|decided| decided.decision) {
                 Some(Decision::Skip) => {}
                 Some(Decision::Commit(block)) => return Some(Anchor::Committed(block)),
+                None if planted!(AnchorOverUndecided) => {}
                 None => return Some(Anchor::Undecided),
             }
         }
+        sometimes!(AnchorPassedSkips);
         None
     }
 }
@@ -242,6 +247,11 @@ impl History {
         let mut rows: Vec<Vec<BlockId>> = vec![Vec::new(); count];
         if let Some(top) = rows.last_mut() {
             top.push(anchor);
+        }
+        if planted!(IndirectByLocalView) {
+            let all = |round| dag.round_ids(Round(round));
+            let rounds = rows.iter_mut().zip(floor.0..);
+            rounds.for_each(|(row, round)| row.extend(all(round)));
         }
         for at in (0..count).rev() {
             rows[at].sort_unstable();
@@ -273,13 +283,17 @@ fn decide_in_history(dag: &Dag, votes: &Votes, slot: Slot, history: &History) ->
     if thresholds.rule != Rule::Fast {
         for id in history.row(slot.round.plus(2)) {
             match certifies(dag, votes, *id, slot) {
-                Certifies::Commit(block) => return Decision::Commit(block),
-                Certifies::Skip => skip_certified = true,
+                Certifies::Commit(block) => {
+                    sometimes!(in thresholds.rule, Classic => CommitAnchorClassic, Dual => CommitAnchorDual);
+                    return Decision::Commit(block);
+                }
+                Certifies::Skip => skip_certified = !planted!(AnchorSkipForgotten),
                 Certifies::Nothing => {}
             }
         }
     }
     if (thresholds.rule == Rule::Dual && skip_certified) || thresholds.rule == Rule::Classic {
+        sometimes!(in thresholds.rule, Dual => SkipAnchor, Classic => SkipDefaultClassic);
         return Decision::Skip;
     }
     let voters = history.row(slot.round.plus(1));
@@ -287,8 +301,18 @@ fn decide_in_history(dag: &Dag, votes: &Votes, slot: Slot, history: &History) ->
     for candidate in votes.slot(slot).map_or(&[][..], |known| &known.candidates) {
         if votes_among(dag, voters, candidate.id) >= thresholds.weak {
             let named = (candidate.digest, candidate.id);
-            best = Some(best.map_or(named, |least| least.min(named)));
+            sometimes!(CommitWeakTie if best.is_some());
+            best = match best {
+                Some(other) if planted!(GreatestDigest) => Some(other.max(named)),
+                Some(other) => Some(other.min(named)),
+                None => Some(named),
+            };
         }
     }
-    best.map_or(Decision::Skip, |(_, block)| Decision::Commit(block))
+    let Some((_, block)) = best else {
+        sometimes!(in thresholds.rule, Dual => SkipDefaultDual, Fast => SkipDefaultFast);
+        return Decision::Skip;
+    };
+    sometimes!(in thresholds.rule, Dual => CommitWeakDual, Fast => CommitWeakFast);
+    Decision::Commit(block)
 }

@@ -142,7 +142,7 @@ impl Record {
         let header = proposal.header();
         let bytes = proposal.header_bytes().clone();
         let mut records = vec![Self::new(RecordTable::Own, epoch_key(header.epoch), bytes)];
-        if !proposal.payload().is_empty() {
+        if !proposal.payload().is_empty() && !planted!(OwnPayloadLost) {
             let key = payload_key(header.epoch, header.slot(), &header.payload.root);
             let bytes = proposal.payload().bytes().clone();
             records.push(Self::new(RecordTable::Payloads, key, bytes));

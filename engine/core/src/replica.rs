@@ -141,6 +141,7 @@ impl Replica {
 
     /// Commit votes arrived in a block that was refused although its header's signature was valid (R25).
     pub fn handle_votes(&mut self, votes: &SignedVotes) {
+        sometimes!(VoteAhead if votes.votes.iter().any(|vote| vote.index > self.last_index()));
         if let Some(certificate) = self.finality.handle_votes(votes) {
             self.outputs.push_back(Output::Certified(certificate));
         }
@@ -154,6 +155,7 @@ impl Replica {
         match link {
             Link::Up => {
                 self.connected.insert(peer);
+                sometimes!(ReplayAsked);
                 self.ask_replay(now, peer);
             }
             Link::Down => {
@@ -295,6 +297,10 @@ impl Replica {
     /// the commits of one step are one write.
     fn hold(&mut self, output: Output) {
         self.commits_wait = true;
+        if planted!(CommitBeforePersist) {
+            self.outputs.push_back(output);
+            return;
+        }
         self.held.push_back((self.next_ticket(), output));
     }
 

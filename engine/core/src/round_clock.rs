@@ -100,7 +100,9 @@ impl RoundClock {
     }
 
     pub(crate) fn handle_commit(&mut self) {
-        self.fired = 0;
+        if !planted!(TimeoutNotReset) {
+            self.fired = 0;
+        }
     }
 
     /// A quarter of the mean round time.
@@ -109,6 +111,9 @@ impl RoundClock {
     }
 
     pub(crate) fn leader_timeout_us(&self) -> u64 {
+        if planted!(TimeoutNever) {
+            return u64::MAX;
+        }
         let base = self
             .quorum_us
             .clamp(LEADER_TIMEOUT_MIN_US, LEADER_TIMEOUT_BASE_MAX_US);

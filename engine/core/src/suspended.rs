@@ -185,6 +185,9 @@ impl Suspended {
             self.remove(&lowest);
         }
         let mut ready = Vec::new();
+        if planted!(SuspendedForgotten) {
+            return ready;
+        }
         while let Some(lowest) = self.children.first_key_value().map(|(parent, _)| *parent) {
             if lowest.round > gc_round {
                 break;

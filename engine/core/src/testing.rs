@@ -9,10 +9,12 @@
 //! | `random` | a DAG drawn by a seed, with crashes, equivocation and late blocks |
 //! | `committer` | the real window and commit rule, fed with blocks in any order |
 //! | `reference` | the rules R14 to R22 asked the obvious way, by walking parents |
+//! | `marks` | which interesting paths of the core a run has taken |
 
 mod builder;
 mod committer;
 mod dag_text;
+pub mod marks;
 mod random;
 mod reference;
 

@@ -190,20 +190,26 @@ pub fn verify_block(
     committee: &Committee,
     check: &dyn TransactionCheck,
 ) -> Result<VerifiedBlock, Rejected> {
-    let stranger = |reject| Rejected {
-        reject,
-        votes: None,
+    let stranger = |reject: Reject| {
+        sometimes!(of reject);
+        Rejected {
+            reject,
+            votes: None,
+        }
     };
     let (decoded, payload_bytes) =
         codec::decode_signed_header(bytes).map_err(|why| stranger(Reject::Malformed(why)))?;
     check_origin(&decoded.header, committee).map_err(stranger)?;
     let votes = signed_votes(&decoded);
-    if !votes.verify(committee) {
+    if !votes.verify(committee) && !planted!(SignatureUnchecked) {
         return Err(stranger(Reject::Signature));
     }
-    check_members_part(decoded, payload_bytes, committee, check).map_err(|reject| Rejected {
-        reject,
-        votes: Some(Box::new(votes)),
+    check_members_part(decoded, payload_bytes, committee, check).map_err(|reject| {
+        sometimes!(of reject);
+        Rejected {
+            reject,
+            votes: Some(Box::new(votes)),
+        }
     })
 }
 
@@ -248,12 +254,8 @@ fn check_members_part(
     check: &dyn TransactionCheck,
 ) -> Result<VerifiedBlock, Reject> {
     check_parents(&decoded.header, committee)?;
-    if !decoded
-        .header
-        .evidence
-        .iter()
-        .all(|proof| verify_evidence(proof, committee))
-    {
+    let proves = |proof| verify_evidence(proof, committee) || planted!(EvidenceUnchecked);
+    if !decoded.header.evidence.iter().all(proves) {
         return Err(Reject::Evidence);
     }
     let payload = check_payload(&decoded.header, payload_bytes)?;
@@ -268,27 +270,31 @@ fn check_members_part(
 pub(crate) fn check_parents(header: &Header, committee: &Committee) -> Result<(), Reject> {
     let (own, others) = header.parents.split_first().ok_or(Reject::ParentOrder)?;
     let rising = others.windows(2).all(|pair| match pair {
-        [a, b] => a.author < b.author,
+        [a, b] => a.author < b.author || planted!(ParentAuthorTwice),
         _ => true,
     });
     if own.author != header.author || !rising {
         return Err(Reject::ParentOrder);
     }
+    let depth = committee.gc_depth() + u32::from(planted!(ParentWindowWide))
+        - u32::from(planted!(ParentWindowNarrow));
     let mut previous_round = Tally::default();
     for (at, parent) in header.parents.iter().enumerate() {
         if at > 0 && parent.author == header.author {
             return Err(Reject::ParentOrder);
         }
         check_parent(header, parent, committee)?;
-        if at > 0 && parent.round < header.round.minus(committee.gc_depth()) {
+        if at > 0 && parent.round < header.round.minus(depth) {
             return Err(Reject::ParentRound(parent.round));
         }
-        if parent.round.next() == header.round {
+        let counts = at > 0 || !planted!(OwnParentUncounted);
+        if parent.round.next() == header.round && counts {
             previous_round.add(parent.author, committee);
         }
     }
     // R4.4: the own block of the round before counts.
-    if previous_round.weight() < committee.thresholds().quorum {
+    let enough = previous_round.weight() >= committee.thresholds().quorum;
+    if !enough && !planted!(ParentQuorumUnchecked) {
         return Err(Reject::ParentQuorum {
             weight: previous_round.weight(),
         });
@@ -343,7 +349,7 @@ fn check_payload(header: &Header, bytes: Bytes) -> Result<Payload, Reject> {
     {
         return Err(Reject::Payload);
     }
-    if payload.describe() != described {
+    if payload.describe() != described && !planted!(PayloadUnchecked) {
         return Err(Reject::Payload);
     }
     Ok(payload)

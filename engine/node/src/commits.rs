@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use event_listener::{Event, Listener as _};
 use parking_lot::Mutex;
 use probity_core::record::{RecordSource as _, RecordTable, commit_key, read_block};
-use probity_core::{Commit, CommitIndex, CommitRecord, CommittedBlock, Path, digest_of};
+use probity_core::{Commit, CommitIndex, CommitRecord, CommittedBlock, digest_of};
 use probity_storage::Storage;
 
 use crate::error::CommitsEnd;
@@ -156,7 +156,7 @@ impl CommitLog {
             record,
             digest: digest_of(&bytes),
             blocks,
-            path: Path::Slow,
+            path: None,
         })
     }
 }

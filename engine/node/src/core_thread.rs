@@ -323,12 +323,14 @@ impl Core {
             .map(|block| u64::from(block.block.payload().count()))
             .sum();
         metrics.committed_transactions.inc_by(count);
-        let path = match commit.path {
-            Path::Fast => "fast",
-            Path::Slow => "slow",
-            Path::Indirect => "indirect",
-        };
-        Metrics::count(&metrics.decisions, "path", path, 1);
+        if let Some(path) = commit.path {
+            let path = match path {
+                Path::Fast => "fast",
+                Path::Slow => "slow",
+                Path::Indirect => "indirect",
+            };
+            Metrics::count(&metrics.decisions, "path", path, 1);
+        }
         let skipped = commit.record.skipped.len() as u64;
         Metrics::count(&metrics.decisions, "path", "skipped", skipped);
         self.hands.log.push(commit);

@@ -1,7 +1,7 @@
 //! The durable sequence of a validator, read back from its disk.
 
 use probity_core::record::{RecordSource, RecordTable, commit_key, read_block};
-use probity_core::{Commit, CommitIndex, CommitRecord, CommittedBlock, Path, digest_of};
+use probity_core::{Commit, CommitIndex, CommitRecord, CommittedBlock, digest_of};
 
 use crate::disk::Disk;
 
@@ -32,6 +32,6 @@ fn commit(disk: &Disk, epoch: u64, index: CommitIndex) -> Option<Commit> {
         digest: digest_of(&bytes),
         record,
         blocks,
-        path: Path::Slow,
+        path: None,
     })
 }

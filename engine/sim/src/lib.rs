@@ -15,6 +15,7 @@ pub mod run;
 pub mod scenario;
 mod signer;
 mod trace;
+pub mod twins;
 mod world;
 
 pub use disk::Disk;

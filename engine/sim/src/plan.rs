@@ -30,6 +30,9 @@ pub struct Plan {
     /// The slow reference committer repeats every decision.
     #[serde(default)]
     pub reference: bool,
+    /// Who hears whom, by the sender's round from 1 on: bit `p` puts process `p` on the right side ([`crate::twins`]).
+    #[serde(default)]
+    pub script: Vec<u32>,
     /// Who decides.
     pub committee: CommitteePlan,
     /// How frames travel.

@@ -45,7 +45,7 @@ const START_WALL_MS: u64 = 1_700_000_000_000;
 const EVENTS_MAX: u64 = 40_000_000;
 
 /// Something that is going to happen.
-enum Event {
+pub(crate) enum Event {
     Frame {
         from: ValidatorIndex,
         to: usize,
@@ -81,6 +81,10 @@ enum Event {
     Restart {
         process: usize,
         life: u32,
+    },
+    /// A pause may be over.
+    Resume {
+        process: usize,
     },
     /// The transport notices what changed.
     Links,
@@ -212,7 +216,7 @@ impl World {
                 let sin = sin.and_then(|sinner| crate::adversary::named(&sinner.sin));
                 let sin = sin.map(|named| (named.make)(chance));
                 let mut process = Process::new(validator, sin, Signer::new(validator, signatures));
-                if twin {
+                if twin && plan.script.is_empty() {
                     process.hears = twin_side(plan.seed, plan.validators(), copy);
                 }
                 self.of_validator[validator.position()].push(id);
@@ -269,8 +273,8 @@ impl World {
             return false;
         }
         self.now = at;
-        if let Some(resumes_at) = self.paused_until(&event) {
-            self.schedule(resumes_at, event);
+        if let Some(process) = self.paused(&event) {
+            self.processes[process].held.push(event);
             return true;
         }
         self.happen(event);
@@ -313,13 +317,14 @@ impl World {
                     self.start(process);
                 }
             }
+            Event::Resume { process } => self.resume(process),
             Event::Links => self.refresh_links(),
             Event::Heal => self.heal(),
         }
     }
 
-    /// A paused process does nothing until it goes on.
-    fn paused_until(&self, event: &Event) -> Option<Time> {
+    /// The paused process that an event would reach; it does nothing until it goes on.
+    fn paused(&self, event: &Event) -> Option<usize> {
         let process = match event {
             Event::Frame { to, .. } => *to,
             Event::Leave { from, .. } => *from,
@@ -328,14 +333,24 @@ impl World {
             | Event::Wake { process }
             | Event::Client { process }
             | Event::Restart { process, .. } => *process,
-            Event::FaultBegins(_)
+            Event::Resume { .. }
+            | Event::FaultBegins(_)
             | Event::FaultEnds(_)
             | Event::FlapTurns { .. }
             | Event::Links
             | Event::Heal => return None,
         };
-        let until = self.processes[process].paused_until;
-        (until > self.now).then_some(until)
+        (self.processes[process].paused_until > self.now).then_some(process)
+    }
+
+    /// What came during a pause happens all at once.
+    fn resume(&mut self, process: usize) {
+        if self.processes[process].paused_until > self.now {
+            return; // A longer pause began meanwhile.
+        }
+        for event in std::mem::take(&mut self.processes[process].held) {
+            self.schedule(self.now, event);
+        }
     }
 
     /// Sends a frame to a validator, over the network.
@@ -348,7 +363,8 @@ impl World {
         let left_at = self.now.plus_us(sender.slow_us);
         for at in 0..self.of_validator[to.position()].len() {
             let receiver = self.of_validator[to.position()][at];
-            if !self.processes[receiver].hears[me.position()] {
+            let apart = self.is_apart(from, receiver);
+            if apart || !self.processes[receiver].hears[me.position()] {
                 continue;
             }
             self.frames += 1;
@@ -374,6 +390,17 @@ impl World {
                 self.schedule(arrival.at.plus_us(slow_us), event);
             }
         }
+    }
+
+    /// Whether the script puts two processes on different sides in the sender's round.
+    fn is_apart(&self, from: usize, to: usize) -> bool {
+        if self.plan.script.is_empty() || self.liveness.has_begun() {
+            return false;
+        }
+        let replica = self.processes[from].replica.as_ref();
+        let round = replica.map_or(0, |replica| replica.status().round.0.max(1) as usize);
+        let split = round.checked_sub(1).and_then(|at| self.plan.script.get(at));
+        split.is_some_and(|split| split >> from & 1 != split >> to & 1)
     }
 
     fn flip_a_bit(&mut self, frame: &Bytes) -> Bytes {

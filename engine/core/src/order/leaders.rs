@@ -106,7 +106,12 @@ impl Leaders {
     pub(crate) fn extend(&mut self, highest: Round) {
         let known = u32::try_from(self.rows.len()).expect("the window is bounded");
         for round in (self.lowest.plus(known).0..=highest.0).map(Round) {
-            self.rows.push_back(self.schedule.slots(round));
+            let mut leaders = self.schedule.slots(round);
+            if planted!(LeadersByWindow) {
+                let held = self.rows.len() % leaders.len();
+                leaders.rotate_left(held);
+            }
+            self.rows.push_back(leaders);
         }
     }
 

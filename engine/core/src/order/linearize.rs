@@ -14,18 +14,31 @@ pub(crate) fn linearize(dag: &mut Dag, leader: BlockId) -> Vec<(BlockId, BlockRe
         .into_iter()
         .map(|id| {
             let digest = dag.entry(id).block.reference().digest;
-            let key = hash(
+            let mut key = hash(
                 Context::CommitOrder,
                 &[leader_digest.as_bytes(), digest.as_bytes()],
             );
+            if planted!(OrderByDigest) {
+                key = digest;
+            }
+            if planted!(OrderByArrival) {
+                key = Digest::ZERO;
+            }
             (id.round, key, id)
         })
         .collect();
     blocks.sort_unstable();
+    if planted!(LeaderFirst) {
+        blocks.rotate_right(1);
+    }
+    sometimes!(LeaderAlone if blocks.len() == 1);
+    sometimes!(OldOrdered if blocks[0].0.plus(4) <= leader.round);
+    sometimes!(OldestOrdered if dag.gc_round() > Round::GENESIS && blocks[0].0 == dag.gc_round().next());
     blocks
         .into_iter()
         .map(|(_, _, id)| {
             let void = dag.set_committed(id);
+            sometimes!(VoidOrdered if void);
             (id, dag.entry(id).block.reference(), void)
         })
         .collect()
@@ -49,7 +62,12 @@ pub(crate) fn timestamp_ms(dag: &Dag, leader: BlockId, previous_ms: u64) -> u64 
         })
         .collect();
     stamps.sort_unstable();
-    previous_ms.max(lower_median(&stamps))
+    let median_ms = lower_median(&stamps);
+    sometimes!(TimestampHeld if median_ms < previous_ms);
+    if planted!(TimestampFalls) {
+        return median_ms;
+    }
+    previous_ms.max(median_ms)
 }
 
 /// The least value whose cumulative weight times two reaches the whole weight; 0 of nothing.
@@ -61,7 +79,7 @@ fn lower_median(ascending: &[(u64, u64)]) -> u64 {
     let mut cumulative = 0u128;
     for (value, weight) in ascending {
         cumulative += u128::from(*weight);
-        if cumulative * 2 >= total {
+        if cumulative * 2 >= total + u128::from(planted!(UpperMedian)) {
             return *value;
         }
     }

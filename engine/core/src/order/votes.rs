@@ -121,7 +121,11 @@ impl Votes {
         let author = block.author();
         let validators = committee.size();
         // A candidate that arrives late is blamed by every author of the next round that is already here.
-        let blames = dag.authors(id.round.next());
+        let mut blames = dag.authors(id.round.next());
+        sometimes!(CandidateAfterVoters if blames.weight() > 0);
+        if planted!(LateCandidateUnblamed) {
+            blames = Tally::default();
+        }
         let candidate = Candidate {
             id,
             digest: block.reference().digest,
@@ -131,7 +135,12 @@ impl Votes {
             first_votes: AuthorSet::default(),
         };
         if let Some(row) = self.row_mut(id.round, validators) {
-            row[author.position()].candidates.push(candidate);
+            let slot = &mut row[author.position()];
+            slot.candidates.push(candidate);
+            sometimes!(SecondCandidate if slot.candidates.len() == 2);
+        }
+        if planted!(SecondVoteIgnored) && dag.first_of(id.round, author) != Some(id) {
+            return;
         }
         let below = parents_below(dag, id);
         self.count_votes(dag, id, &below);
@@ -145,6 +154,7 @@ impl Votes {
         let committee = dag.committee();
         let voter = dag.entry(id).block.author();
         let is_first = dag.first_of(id.round, voter) == Some(id);
+        sometimes!(SecondVoter if !is_first);
         let Some(row) = self.row_mut(id.round.minus(1), committee.size()) else {
             return;
         };
@@ -152,9 +162,11 @@ impl Votes {
             for candidate in &mut slot.candidates {
                 if *linked != Some(candidate.id.position) {
                     candidate.blames.add(voter, committee);
+                    sometimes!(VoterOnBothSides if candidate.votes.authors().contains(voter));
                     continue;
                 }
                 candidate.votes.add(voter, committee);
+                sometimes!(VoterOnBothSides if candidate.blames.authors().contains(voter));
                 if is_first {
                     candidate.first_votes.insert(voter);
                 }
@@ -178,10 +190,12 @@ impl Votes {
                 most_votes = most_votes.max(votes);
                 if votes >= thresholds.certificate {
                     candidate.certificates.add(author, committee);
+                    sometimes!(CertificateByExtra if below.needs_extra(candidate, committee));
                 }
             }
             if below.weight - most_votes >= thresholds.skip_certificate {
                 slot.skip_certificates.add(author, committee);
+                sometimes!(SkipCertificateCounted);
             }
         }
     }
@@ -204,6 +218,15 @@ impl ParentsBelow {
     }
 }
 
+#[cfg(any(test, feature = "testing"))]
+impl ParentsBelow {
+    /// Whether the first blocks of their slots alone would not certify `candidate`.
+    fn needs_extra(&self, candidate: &Candidate, committee: &Committee) -> bool {
+        let first = committee.weight_of(&candidate.first_votes.intersection(&self.first));
+        first < committee.thresholds().certificate
+    }
+}
+
 fn parents_below(dag: &Dag, id: BlockId) -> ParentsBelow {
     let committee = dag.committee();
     let mut below = ParentsBelow {
@@ -214,7 +237,7 @@ fn parents_below(dag: &Dag, id: BlockId) -> ParentsBelow {
     };
     for parent in dag
         .live_parents(id)
-        .filter(|parent| parent.round.next() == id.round)
+        .filter(|parent| parent.round.next() == id.round || planted!(ParentsOfAnyRound))
     {
         let author = dag.entry(parent).block.author();
         below.weight += committee.weight(author);
@@ -247,19 +270,27 @@ pub(crate) fn decide_directly(votes: &Votes, dag: &Dag, slot: Slot) -> Option<De
     let candidates = known.map_or(&[][..], |known| &known.candidates);
     for candidate in candidates {
         if thresholds.rule != Rule::Classic && candidate.votes.weight() >= thresholds.fast_commit {
+            sometimes!(in thresholds.rule, Dual => CommitFastDual, Fast => CommitFastFast);
             return commit(candidate, Path::Fast);
         }
         if thresholds.rule != Rule::Fast && candidate.certificates.weight() >= thresholds.slow {
+            sometimes!(in thresholds.rule, Classic => CommitSlowClassic, Dual => CommitSlowDual);
             return commit(candidate, Path::Slow);
         }
     }
     let blamed = |candidate: &Candidate| candidate.blames.weight() >= thresholds.fast_skip;
     let next_round = dag.authors(slot.round.next());
-    if next_round.weight() >= thresholds.fast_skip && candidates.iter().all(blamed) {
+    let all_blamed = candidates.iter().all(blamed)
+        || (planted!(SkipOnOneBlamed) && candidates.iter().any(blamed));
+    if next_round.weight() >= thresholds.fast_skip && all_blamed {
+        sometimes!(SkipFastSilent if candidates.is_empty());
+        sometimes!(SkipFastBlamed if !candidates.is_empty());
+        sometimes!(in thresholds.rule, Classic => SkipFastClassic, Dual => SkipFastDual, Fast => SkipFastFast);
         return skip(Path::Fast);
     }
     let skip_certificates = known.map_or(0, |known| known.skip_certificates.weight());
     if thresholds.rule == Rule::Dual && skip_certificates >= thresholds.slow {
+        sometimes!(SkipSlow);
         return skip(Path::Slow);
     }
     None
@@ -294,6 +325,11 @@ pub(crate) enum Certifies {
 
 /// The weight of the authors in `voters`, blocks of round r+1, that vote for `candidate`; each author once.
 pub(crate) fn votes_among(dag: &Dag, voters: &[BlockId], candidate: BlockId) -> u64 {
+    if planted!(WeakVotesPerBlock) {
+        let weight = |voter: &BlockId| dag.committee().weight(author_of(dag, *voter));
+        let linking = voters.iter().filter(|voter| dag.links(**voter, candidate));
+        return linking.map(weight).sum();
+    }
     let mut tally = Tally::default();
     for voter in voters.iter().filter(|voter| dag.links(**voter, candidate)) {
         tally.add(author_of(dag, *voter), dag.committee());

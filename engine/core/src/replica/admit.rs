@@ -21,10 +21,10 @@ impl Replica {
         let reference = block.block().reference();
         self.handle_votes(&SignedVotes::of(block.block()));
         if self.fetch.len() > 0 {
-            let patience_us = self.patience_us();
-            self.fetch.handle_sign_of_life(now, from, patience_us);
+            self.fetch.handle_sign_of_life(now, from);
         }
         if self.is_known(&reference) {
+            sometimes!(KnownAgain);
             return;
         }
         if reference.author == self.config.me && !self.is_lawless() {
@@ -32,7 +32,7 @@ impl Replica {
             return;
         }
         let asked = self.fetch.contains(&reference) || self.suspended.is_awaited(&reference);
-        self.fetch.forget(&reference);
+        self.fetch.handle_arrived(now, &reference);
         if reference.round <= self.dag.gc_round() {
             self.hold_collected(now, from, block.block());
             return;
@@ -42,11 +42,13 @@ impl Replica {
         if unsolicited {
             let ceiling = self.clock.frontier().plus(self.committee.gc_depth());
             if reference.round > ceiling {
+                sometimes!(AboveCeiling);
                 // R6: its votes were counted; its author is asked for what lies between.
                 self.note_behind(now, reference.author);
                 return;
             }
             if self.is_occupied(block.block()) {
+                sometimes!(OccupiedDropped);
                 return;
             }
         } else if self.is_occupied(block.block()) && !self.charge_extra(block.block()) {
@@ -76,14 +78,21 @@ impl Replica {
     /// `f + 1` need this very block.
     fn charge_extra(&mut self, block: &Block) -> bool {
         let bytes = &mut self.extra_bytes[block.author().position()];
+        if planted!(ExtraRefused) {
+            return false;
+        }
         if *bytes + block.encoded_len() <= EXTRA_BLOCK_BYTES_MAX {
+            sometimes!(ExtraTaken);
             *bytes += block.encoded_len();
             return true;
         }
         let weight = self
             .suspended
             .awaiting_weight(&block.reference(), &self.committee);
-        weight > self.committee.thresholds().byzantine
+        let needed = weight > self.committee.thresholds().byzantine;
+        sometimes!(ExtraTakenOverBudget if needed);
+        sometimes!(ExtraOverBudget if !needed);
+        needed
     }
 
     pub(super) fn suspend_or_ready(
@@ -97,6 +106,7 @@ impl Replica {
             self.ready.push_back(block);
             return;
         }
+        sometimes!(Suspended);
         for parent in &missing {
             if !self.suspended.contains(parent) {
                 self.note_gap(now, parent);
@@ -113,6 +123,7 @@ impl Replica {
             }
         }
         for evicted in self.suspended.insert(block, from, &missing) {
+            sometimes!(Evicted);
             if self.suspended.is_awaited(&evicted) {
                 let reason = Reason {
                     hint: from,
@@ -128,8 +139,10 @@ impl Replica {
     fn hold_collected(&mut self, now: Time, from: ValidatorIndex, block: &Arc<Block>) {
         let reference = block.reference();
         if !self.grounding.wants(&reference) {
+            sometimes!(CollectedDropped);
             return;
         }
+        sometimes!(CollectedHeld);
         self.records.push(Record::header(block));
         self.records.extend(Record::payload(block));
         let grounded = self
@@ -158,7 +171,11 @@ impl Replica {
 
     /// `T`: the highest round with a quorum of grounded blocks right below it.
     pub(super) fn raise_frontier(&mut self, now: Time, round: Round) {
-        if self.dag.grounded_weight(round) >= self.committee.thresholds().quorum {
+        let mut weight = self.dag.grounded_weight(round);
+        if planted!(FrontierUngrounded) {
+            weight = weight.max(self.dag.authors(round).weight());
+        }
+        if weight >= self.committee.thresholds().quorum {
             self.clock.handle_quorum(now, round.next(), self.own_round);
         }
     }
@@ -177,22 +194,27 @@ impl Replica {
             (other.header_digest(), *other.signature()),
             (block.header_digest(), *block.signature()),
         );
+        sometimes!(SignatureVariant if proof.is_none());
         let Some(proof) = proof else { return };
         if self.equivocations.len() < EVIDENCE_KEPT_MAX && self.equivocations.insert(slot) {
+            sometimes!(EvidenceMade);
             self.outputs.push_back(Output::Evidence(proof));
         }
     }
 
     /// R37: a block under our key that we did not make, or no longer know, means that the disk forgot or that the key
-    /// runs twice. Signing on could equivocate.
+    /// runs twice. Signing on could equivocate, also what is under way: it may be the second block of that very slot.
     fn suspect_amnesia(&mut self, block: &Block) {
         let gone = block.round() <= self.dag.gc_round() && block.round() <= self.own_round;
         let resigning = self
             .in_flight
             .as_ref()
             .is_some_and(|in_flight| in_flight.proposal().header_digest() == block.header_digest());
-        if !gone && !resigning {
+        sometimes!(OwnForgotten if gone);
+        if !gone && !resigning && !planted!(AmnesiaIgnored) {
+            sometimes!(AmnesiaSuspected);
             self.amnesia = true;
+            self.drop_in_flight();
         }
     }
 }
@@ -213,6 +235,7 @@ pub(super) fn accept(replica: &mut Replica, now: Time, block: &Arc<Block>) {
     replica.order.handle_accepted(&replica.dag, id);
     replica.fetch.forget(&reference);
     for (_, child) in replica.suspended.handle_available(&reference) {
+        sometimes!(FreedByParent);
         replica.ready.push_back(child);
     }
 }

@@ -33,6 +33,9 @@ impl Replica {
         if next.ends_round {
             self.finality.handle_round_output();
         }
+        if planted!(GcBySkips) && committed.is_none() {
+            self.raise_gc_round(now, self.committee.gc_round(slot.round));
+        }
         if let Some(record) = committed {
             self.raise_gc_round(now, self.committee.gc_round(record.leader.round));
         }
@@ -42,7 +45,14 @@ impl Replica {
     /// R19, R21: linearises, stamps, records, and holds the commit until it is durable.
     fn output_commit(&mut self, leader: BlockId, path: Path) -> CommitRecord {
         let previous_ms = self.last.as_ref().map_or(0, |(last, _)| last.timestamp_ms);
-        let timestamp_ms = timestamp_ms(&self.dag, leader, previous_ms);
+        let mut timestamp_ms = timestamp_ms(&self.dag, leader, previous_ms);
+        if planted!(TimestampOwn) {
+            let own = self
+                .own_refs
+                .back()
+                .and_then(|own| self.dag.block(&own.digest));
+            timestamp_ms = own.map_or(timestamp_ms, |own| own.header().timestamp_ms);
+        }
         let leader_ref = self.dag.entry(leader).block.reference();
         let ordered = linearize(&mut self.dag, leader);
         let previous = self
@@ -88,7 +98,7 @@ impl Replica {
             record: record.clone(),
             digest,
             blocks,
-            path,
+            path: Some(path),
         })));
         outcomes.into_iter().for_each(|outcome| self.hold(outcome));
         record
@@ -104,6 +114,8 @@ impl Replica {
         if let Some(own) = self.own_open.remove(&round) {
             self.own_payload_bytes -= own.payload_bytes;
         }
+        sometimes!(OutcomeVoid if void);
+        sometimes!(OutcomeSequenced if !void);
         let outcome = if void {
             Outcome::SequencedVoid
         } else {
@@ -118,6 +130,8 @@ impl Replica {
         if gc_round > before {
             let gone = self.dag.collect(gc_round);
             let lost = gone.iter().filter(|entry| !entry.committed);
+            sometimes!(GcRoundRose);
+            sometimes!(CollectedUncommitted if lost.clone().next().is_some());
             self.payload_blocks -= lost
                 .filter(|entry| !entry.block.payload().is_empty())
                 .count();
@@ -125,6 +139,7 @@ impl Replica {
             let grounded = self.grounding.collect(&mut self.dag, gc_round, &gone);
             self.committed_grounded(&grounded);
             for (_, block) in self.suspended.collect(gc_round) {
+                sometimes!(FreedByGc);
                 self.ready.push_back(block);
             }
             let grounding = &self.grounding;
@@ -134,9 +149,16 @@ impl Replica {
             self.forget_slots(before, gc_round);
         }
         for round in (gc_round.0 + 1..=self.regrounded.0).map(Round) {
+            sometimes!(FrontierByGrounding if self.raises_frontier(round));
             self.raise_frontier(now, round);
         }
         self.regrounded = Round::GENESIS;
+    }
+
+    #[cfg(any(test, feature = "testing"))]
+    fn raises_frontier(&self, round: Round) -> bool {
+        let quorum = self.committee.thresholds().quorum;
+        round >= self.clock.frontier() && self.dag.grounded_weight(round) >= quorum
     }
 
     /// R24: own blocks that were collected before they were committed; their payload is to be submitted again.
@@ -147,6 +169,10 @@ impl Replica {
                 break;
             }
             self.own_payload_bytes -= own.remove().payload_bytes;
+            sometimes!(OutcomeCollected);
+            if planted!(CollectedLost) {
+                continue;
+            }
             self.hold(Output::Outcome {
                 round,
                 outcome: Outcome::Collected,

@@ -50,6 +50,9 @@ enum Turn {
 impl Replica {
     /// R8: exactly the round after the last one, or two above the gc round when the others have moved past us.
     fn next_round(&self) -> Round {
+        if planted!(RoundSkipped) {
+            return self.own_round.next().max(self.clock.frontier());
+        }
         let gc_round = self.dag.gc_round();
         if gc_round > Round::GENESIS && self.own_round <= gc_round {
             return gc_round.plus(2);
@@ -83,25 +86,35 @@ impl Replica {
             earliest = earliest.max(proposed_at.plus_us(delay));
         }
         if now < earliest {
+            sometimes!(WaitedIdle if self.is_idle());
+            sometimes!(WaitedMinDelay if !self.is_idle());
             return Turn::At(earliest);
         }
         let timeout = quorum_at.plus_us(self.clock.leader_timeout_us());
         let hold = quorum_at.plus_us(self.clock.soft_hold_us());
         if now >= timeout {
+            sometimes!(ProposedByTimeout);
             return Turn::Now;
         }
         if !self.leader_wait_holds(round) || !self.vote_wait_holds(round) {
+            sometimes!(WaitedLeader if !self.leader_wait_holds(round));
+            sometimes!(WaitedVotes if !self.vote_wait_holds(round));
             return Turn::At(if now < hold {
                 hold.min(timeout)
             } else {
                 timeout
             });
         }
-        if now >= hold || self.soft_hold_holds(round) {
-            Turn::Now
-        } else {
-            Turn::At(hold)
+        if self.soft_hold_holds(round) {
+            sometimes!(ProposedPrompt);
+            return Turn::Now;
         }
+        if now >= hold {
+            sometimes!(ProposedAfterHold);
+            return Turn::Now;
+        }
+        sometimes!(WaitedHold);
+        Turn::At(hold)
     }
 
     /// R9: nothing to do here or anywhere.
@@ -130,6 +143,9 @@ impl Replica {
         let Some(primary) = self.order.primary(round.minus(1)) else {
             return true;
         };
+        if planted!(LeaderWaitDropped) {
+            return true;
+        }
         self.dag.first_of(primary.round, primary.author).is_some()
             || !self.is_connected(primary.author)
             || self.is_waived(primary.author)
@@ -145,6 +161,7 @@ impl Replica {
         };
         let Some(primary) = primary else { return true };
         if thresholds.rule == Rule::Fast
+            || planted!(VoteWaitDropped)
             || self.order.is_settled(primary)
             || self.is_waived(primary.author)
         {
@@ -168,7 +185,9 @@ impl Replica {
             .last
             .as_ref()
             .map_or(Round::GENESIS, |(last, _)| last.leader.round);
-        last.plus(8) >= self.own_round && self.clock.is_habitually_late(primary)
+        let waived = last.plus(8) >= self.own_round && self.clock.is_habitually_late(primary);
+        sometimes!(Waived if waived);
+        waived
     }
 
     /// When the next proposal may become due by time alone.
@@ -187,6 +206,7 @@ impl Replica {
                 let round = self.next_round();
                 self.wanted = Some(round);
                 let room = self.payload_room(round);
+                sometimes!(SafeResume if round > self.own_round.next());
                 self.outputs
                     .push_back(Output::ProposalWanted { round, room });
             }
@@ -215,9 +235,14 @@ impl Replica {
             .as_ref()
             .map_or(Round::GENESIS, |(last, _)| last.leader.round);
         let lag = (self.committee.gc_depth() / 2).max(8);
-        let braked = self.own_payload_bytes > OWN_PAYLOAD_BYTES_MAX
-            || self.own_round.0.saturating_sub(last.0) > lag;
-        if braked || round < self.clock.frontier() {
+        let full = self.own_payload_bytes > OWN_PAYLOAD_BYTES_MAX;
+        let lags = self.own_round.0.saturating_sub(last.0) > lag;
+        let behind = round < self.clock.frontier();
+        sometimes!(BrakeByBytes if full);
+        sometimes!(BrakeByLag if lags && !behind);
+        sometimes!(BehindFrontier if behind);
+        let braked = (full || lags) && !planted!(BrakeDropped);
+        if braked || behind {
             PayloadRoom::Closed
         } else {
             PayloadRoom::Open
@@ -231,8 +256,9 @@ impl Replica {
         if self.wanted.take() != Some(round) {
             return;
         }
-        if round != self.next_round() {
-            // The gc round moved in between: the payload comes back as if its block had been collected.
+        if round != self.next_round() || self.amnesia {
+            // The gc round moved in between, or R37 stops us: the payload comes back as if it had been collected.
+            sometimes!(ProposalStale);
             let outcome = crate::output::Outcome::Collected;
             self.outputs.push_back(Output::Outcome { round, outcome });
             self.step(now);
@@ -257,31 +283,58 @@ impl Replica {
         // A block that our own verifier would refuse is a defect here; better no block than a bad one.
         let sound = check_parents(&header, &self.committee);
         assert!(sound.is_ok(), "own parents are valid: {sound:?}");
-        let at_frontier = round == self.clock.frontier();
-        if at_frontier
-            && now
-                >= self
-                    .clock
-                    .reached_at()
-                    .plus_us(self.clock.leader_timeout_us())
-        {
+        if self.timed_out(now, round) {
             self.clock.note_timeout();
         }
         let primary = self.order.primary(round.minus(1)).map(|slot| slot.author);
         self.clock.handle_proposed(now, primary);
         let proposal = Proposal::new(header, payload);
-        self.records.extend(Record::own(&proposal));
         self.own_round = round;
-        let ticket = self.persist();
+        let ticket = self.persist_own(Record::own(&proposal));
         self.in_flight = Some(InFlight::Persisting(ticket, Box::new(proposal)));
+        if planted!(SignBeforePersist) {
+            self.sign_when_durable();
+        }
+    }
+
+    /// R11: one write takes the own header and all of its history that is not durable yet.
+    fn persist_own(&mut self, own: Vec<Record>) -> PersistTicket {
+        if planted!(OwnHeaderLate) {
+            let ticket = self.persist();
+            self.records.extend(own);
+            return ticket;
+        }
+        if planted!(HistoryLate) {
+            let history = std::mem::replace(&mut self.records, own);
+            let ticket = self.persist();
+            self.records = history;
+            return ticket;
+        }
+        self.records.extend(own);
+        self.persist()
+    }
+
+    /// R9: whether it was the timeout that ended a wait. A round that came late for want of work says nothing.
+    fn timed_out(&self, now: Time, round: Round) -> bool {
+        let due = self
+            .clock
+            .reached_at()
+            .plus_us(self.clock.leader_timeout_us());
+        let waited = || !self.leader_wait_holds(round) || !self.vote_wait_holds(round);
+        round == self.clock.frontier() && now >= due && waited()
     }
 
     /// R10: the own chain first, then each author's highest grounded block that is not linked yet.
     fn choose_parents(&mut self, round: Round) -> Vec<BlockRef> {
         let own = self.own_parent(round);
+        sometimes!(OwnParentGenesis if round > Round(1) && own.round == Round::GENESIS);
+        sometimes!(OwnParentOld if own.round > Round::GENESIS && own.round.next() < round);
         let mut parents = vec![own];
         let gc_round = self.dag.gc_round();
-        let lowest = gc_round.next().max(round.minus(self.committee.gc_depth()));
+        let mut lowest = gc_round.next().max(round.minus(self.committee.gc_depth()));
+        if planted!(LateNotLinked) {
+            lowest = lowest.max(round.minus(1));
+        }
         for author in self
             .committee
             .indices()
@@ -296,8 +349,10 @@ impl Replica {
                 .filter_map(|round| self.grounded_of(Slot { round, author }))
                 .next();
             let Some(id) = highest else { continue };
+            sometimes!(ParentNotFirst if self.is_second(id));
             let entry = self.dag.entry_mut(id);
             if !entry.linked {
+                sometimes!(ParentOld if id.round.next() < round);
                 entry.linked = true;
                 parents.push(entry.block.reference());
             }
@@ -305,12 +360,19 @@ impl Replica {
         parents
     }
 
+    /// Whether a block not linked yet stands in for the first accepted one of its slot.
+    #[cfg(any(test, feature = "testing"))]
+    fn is_second(&self, id: crate::dag::BlockId) -> bool {
+        let entry = self.dag.entry(id);
+        !entry.linked && self.dag.first_of(id.round, entry.block.author()) != Some(id)
+    }
+
     /// The block of a slot that may be linked: one linked before, else the first grounded one.
     fn grounded_of(&self, slot: Slot) -> Option<crate::dag::BlockId> {
         let first = self.dag.first_of(slot.round, slot.author)?;
         let of_slot = |id: &crate::dag::BlockId| {
             let entry = self.dag.entry(*id);
-            entry.block.author() == slot.author && entry.grounded
+            entry.block.author() == slot.author && (entry.grounded || planted!(LinksUngrounded))
         };
         if self.dag.entry(first).linked {
             return Some(first);
@@ -340,7 +402,9 @@ impl Replica {
     /// R11: the signer is asked once header, payload and history are durable.
     pub(super) fn sign_when_durable(&mut self) {
         match self.in_flight.take() {
-            Some(InFlight::Persisting(ticket, proposal)) if ticket <= self.durable => {
+            Some(InFlight::Persisting(ticket, proposal))
+                if ticket <= self.durable || planted!(SignBeforePersist) =>
+            {
                 self.ask_signer(*proposal);
             }
             other => self.in_flight = other,
@@ -372,6 +436,7 @@ impl Replica {
         self.outputs
             .push_back(Output::Broadcast(Arc::clone(block.block())));
         if block.block().round() <= self.dag.gc_round() {
+            sometimes!(SealedCollected);
             let (round, outcome) = (block.block().round(), crate::output::Outcome::Collected);
             self.outputs.push_back(Output::Outcome { round, outcome });
             return;
@@ -382,6 +447,15 @@ impl Replica {
             return;
         }
         self.accept(now, block.block());
+    }
+
+    /// R37: the own block under way is neither signed nor sent; its payload comes back.
+    pub(super) fn drop_in_flight(&mut self) {
+        if let Some(in_flight) = self.in_flight.take() {
+            let round = in_flight.proposal().header().round;
+            let outcome = crate::output::Outcome::Collected;
+            self.outputs.push_back(Output::Outcome { round, outcome });
+        }
     }
 
     /// Keeps track of an own accepted block.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use crate::block::Proposal;
 use crate::committee::AuthorSet;
 use crate::dag::Dag;
 use crate::fetch::Fetch;
@@ -22,6 +23,7 @@ use super::{Replay, Replica, ReplicaConfig};
 pub(super) fn start(config: ReplicaConfig, recovered: Recovered, now: Time) -> Replica {
     let mut replica = empty(config, &recovered, now);
     if recovered.is_fresh {
+        sometimes!(RestartFresh);
         replica.records.push(Record::epoch(&replica.committee));
         replica.persist();
     }
@@ -88,6 +90,7 @@ impl Replica {
             ..
         } = recovered;
         for (reference, parents) in collected {
+            sometimes!(RestartCollected);
             let grounded = committed.contains_key(&reference);
             self.grounding.remember(reference, grounded);
             let news = self
@@ -103,10 +106,12 @@ impl Replica {
             // The store may end with blocks whose parents were not written; they are fetched again.
             let block = block.block();
             if !self.dag.missing_parents(block).is_empty() {
+                sometimes!(RestartPartial);
                 continue;
             }
             let id = self.insert_accepted(now, block);
-            if committed.contains_key(&block.reference()) {
+            if committed.contains_key(&block.reference()) && !planted!(RestartForgetsCommitted) {
+                sometimes!(RestartCommitted);
                 self.dag.set_committed(id);
                 if !block.payload().is_empty() {
                     self.payload_blocks -= 1;
@@ -120,14 +125,22 @@ impl Replica {
             }
             if block.author() == self.config.me {
                 self.own_round = self.own_round.max(block.round());
-                self.mark_linked(block.parents());
+                if !planted!(RestartRoundLow) {
+                    self.mark_linked(block.parents());
+                }
             }
             self.order.handle_accepted(&self.dag, id);
         }
         for round in (self.dag.gc_round().0 + 1..=self.dag.highest_round().0).map(Round) {
             self.raise_frontier(now, round);
         }
-        let Some(own) = own else { return };
+        if let Some(own) = own.filter(|_| !planted!(RestartForgetsOwn)) {
+            self.load_own(own);
+        }
+    }
+
+    /// R36: the last own block is sent again, or its header signed again: the same digest, so the same signature.
+    fn load_own(&mut self, own: Proposal) {
         self.own_round = self.own_round.max(own.header().round);
         let held = self
             .own_refs
@@ -135,12 +148,19 @@ impl Replica {
             .rev()
             .find(|held| held.round == own.header().round);
         match held.and_then(|held| self.dag.block(&held.digest)) {
-            Some(block) => self.outputs.push_back(Output::Broadcast(Arc::clone(block))),
+            Some(block) => {
+                sometimes!(RestartSentAgain);
+                self.outputs.push_back(Output::Broadcast(Arc::clone(block)));
+                if planted!(RestartRoundLow) {
+                    self.own_round = self.own_round.minus(1);
+                }
+            }
             None if own.header().round > self.dag.gc_round() => {
+                sometimes!(RestartSignedAgain);
                 self.mark_linked(&own.header().parents);
                 self.ask_signer(own);
             }
-            None => {}
+            None => sometimes!(RestartOwnCollected),
         }
     }
 

@@ -34,6 +34,9 @@ impl Replica {
         let replay = &mut self.replays[peer.position()];
         replay.asked_at = now;
         replay.asked_after = replay.highest;
+        if planted!(ReplayDropped) {
+            return;
+        }
         let message = Message::Replay {
             after: replay.highest,
         };
@@ -43,9 +46,13 @@ impl Replica {
     /// The author's blocks are above the ceiling: what lies between has to come first.
     pub(super) fn note_behind(&mut self, now: Time, author: ValidatorIndex) {
         let replay = &mut self.replays[author.position()];
+        if planted!(CeilingForgotten) {
+            return;
+        }
         let news = !replay.behind;
         replay.behind = true;
         if news && self.connected.contains(author) {
+            sometimes!(ReplayBehind);
             self.ask_replay(now, author);
         }
     }
@@ -63,6 +70,7 @@ impl Replica {
         replay.highest = replay.highest.max(round);
         let step = replay.highest >= replay.asked_after.plus(REPLAY_STEP_ROUNDS);
         if replay.behind && step && self.connected.contains(author) {
+            sometimes!(ReplayStep);
             self.ask_replay(now, author);
         }
     }
@@ -81,19 +89,11 @@ impl Replica {
         [behind, stalled].into_iter().flatten().min()
     }
 
-    /// How long an answer usually takes at most, as the pace of rounds tells.
-    pub(super) fn patience_us(&self) -> u64 {
-        2 * self
-            .clock
-            .leader_timeout_us()
-            .min(LEADER_TIMEOUT_BASE_MAX_US)
-    }
-
     /// A block of `parent`'s author is missing, and more below it: its author sends them all at once, where fetching
     /// takes a round trip for each round.
     pub(super) fn note_gap(&mut self, now: Time, parent: &BlockRef) {
         let replay = self.replays[parent.author.position()];
-        let waited = replay.asked_at.plus_us(self.patience_us()) <= now;
+        let waited = replay.asked_at.plus_us(self.fetch.patience_us()) <= now;
         let gap = parent.round > replay.highest.next();
         if gap && waited && self.connected.contains(parent.author) {
             self.ask_replay(now, parent.author);
@@ -106,7 +106,8 @@ impl Replica {
         let pause_us = if self.is_idle() {
             STALL_US
         } else {
-            self.patience_us()
+            let timeout_us = self.clock.leader_timeout_us();
+            2 * timeout_us.min(LEADER_TIMEOUT_BASE_MAX_US)
         };
         self.clock
             .reached_at()
@@ -123,6 +124,7 @@ impl Replica {
         for author in self.committee.indices() {
             let silent = self.replays[author.position()].highest < frontier;
             if silent && self.connected.contains(author) {
+                sometimes!(ReplayStalled);
                 self.ask_replay(now, author);
             }
         }
@@ -136,6 +138,7 @@ impl Replica {
                 let replay = self.replays[author.position()];
                 let due = replay.asked_at.plus_us(REPLAY_RETRY_US) <= now;
                 if replay.behind && due && self.connected.contains(author) {
+                    sometimes!(ReplayRetried);
                     self.ask_replay(now, author);
                 }
             }
@@ -189,7 +192,9 @@ impl Replica {
         let held = |own: &&BlockRef| self.dag.contains(&own.digest) && own.round > after;
         let window: Vec<BlockRef> = self.own_refs.iter().filter(held).copied().collect();
         let stored = after < self.dag.gc_round();
+        sometimes!(ReplayFromWindow if !window.is_empty());
         if stored {
+            sometimes!(ReplayFromStore);
             self.outputs
                 .push_back(Output::ServeReplay { to: from, after });
         }

@@ -1,7 +1,8 @@
 //! The commit rule asked the obvious way: R14 to R22 word by word, walking parents for every question.
 //!
 //! It takes a causally closed set of accepted blocks and answers what is decided and committed. Nothing is counted
-//! ahead or kept from one question to the next; with the real rule it shares only thresholds, leaders and plain data.
+//! ahead or kept from one question to the next. With the real rule it shares only leaders and plain data; even the
+//! thresholds of R1 are derived again (`bounds`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,6 +13,10 @@ use crate::crypto::{Context, Digest, hash};
 use crate::id::{Round, ValidatorIndex};
 use crate::testing::{Verdict, slots};
 use crate::thresholds::Rule;
+
+mod bounds;
+
+use bounds::Bounds;
 
 /// What the reference says about a set of blocks.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -67,6 +72,7 @@ struct Known {
 
 struct View<'a> {
     committee: &'a Committee,
+    bounds: Bounds,
     blocks: Vec<Known>,
     all: Set,
 }
@@ -91,6 +97,7 @@ impl<'a> View<'a> {
         let blocks: Vec<Known> = by_ref.iter().map(known).collect();
         Self {
             committee,
+            bounds: Bounds::of(committee),
             all: vec![true; blocks.len()],
             blocks,
         }
@@ -184,12 +191,12 @@ impl<'a> View<'a> {
         let voters = self
             .parents_below(place)
             .filter(|parent| self.votes_for(*parent, block));
-        self.weight(voters) >= self.committee.thresholds().certificate
+        self.weight(voters) >= self.bounds.v
     }
 
     /// R15.
     fn is_skip_certificate(&self, place: Place, slot: Slot) -> bool {
-        let enough = self.committee.thresholds().skip_certificate;
+        let enough = self.bounds.b_q;
         let blamers = |block: Place| {
             self.weight(
                 self.parents_below(place)
@@ -205,7 +212,7 @@ impl<'a> View<'a> {
 
     /// R16.
     fn direct(&self, slot: Slot) -> Option<Verdict> {
-        let t = self.committee.thresholds();
+        let t = self.bounds;
         let candidates = self.candidates(slot, &self.all);
         let deciders = self.at(slot.round.plus(2), &self.all);
         for block in &candidates {
@@ -216,7 +223,7 @@ impl<'a> View<'a> {
                 .iter()
                 .copied()
                 .filter(|d| self.is_certificate(*d, *block));
-            if t.rule != Rule::Fast && self.weight(certificates) >= t.slow {
+            if t.rule != Rule::Fast && self.weight(certificates) >= t.d {
                 return Some(Verdict::Commit(self.digest(*block)));
             }
         }
@@ -229,7 +236,7 @@ impl<'a> View<'a> {
             .iter()
             .copied()
             .filter(|d| self.is_skip_certificate(*d, slot));
-        if t.rule == Rule::Dual && self.weight(certificates) >= t.slow {
+        if t.rule == Rule::Dual && self.weight(certificates) >= t.d {
             return Some(Verdict::Skip);
         }
         None
@@ -237,7 +244,7 @@ impl<'a> View<'a> {
 
     /// R17, given the anchor block.
     fn indirect(&self, slot: Slot, anchor: Place) -> Verdict {
-        let t = self.committee.thresholds();
+        let t = self.bounds;
         let history = self.history(anchor);
         let candidates = self.candidates(slot, &history);
         let deciders = self.at(slot.round.plus(2), &history);
@@ -254,7 +261,7 @@ impl<'a> View<'a> {
         if t.rule == Rule::Dual && deciders.iter().any(|d| self.is_skip_certificate(*d, slot)) {
             return Verdict::Skip;
         }
-        let weak = |block: &Place| self.votes(*block, &history) >= t.weak;
+        let weak = |block: &Place| self.votes(*block, &history) >= t.wk;
         if t.rule != Rule::Classic
             && let Some(least) = candidates
                 .into_iter()
@@ -273,7 +280,7 @@ impl<'a> View<'a> {
             .blocks
             .last()
             .map_or(0, |block| block.reference.round.0);
-        let depth = self.committee.thresholds().rule.anchor_depth();
+        let depth = self.bounds.depth;
         let mut decisions: BTreeMap<Slot, Verdict> = BTreeMap::new();
         let ordered: Vec<Slot> = (1..=highest)
             .map(Round)

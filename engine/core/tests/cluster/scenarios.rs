@@ -28,7 +28,7 @@ fn a_calm_dual_cluster_commits_on_the_fast_path() {
     let commits = &world.nodes[0].commits;
     let fast = commits
         .iter()
-        .filter(|commit| commit.path == Path::Fast)
+        .filter(|commit| commit.path == Some(Path::Fast))
         .count();
     assert!(
         fast * 10 >= commits.len() * 9,

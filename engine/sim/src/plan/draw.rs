@@ -76,6 +76,7 @@ impl Draws {
             faulty_ms: self.faulty_ms,
             over_the_limit: false,
             reference: false,
+            script: Vec::new(),
             network: draw_network(&mut random, committee.weights.len()),
             disk: draw_disk(&mut random),
             clients: draw_clients(&mut random),

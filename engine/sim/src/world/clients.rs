@@ -48,6 +48,17 @@ impl World {
         true
     }
 
+    /// A transaction of the healed cluster, ahead of all that waits.
+    pub(super) fn submit_fresh(&mut self, process: usize) {
+        self.submitted += 1;
+        let (now, number) = (self.now, self.submitted);
+        let host = &mut self.processes[process];
+        host.known.insert(number);
+        host.queue.push_front(transaction(number, 64));
+        let pending = host.pending();
+        self.with(process, |replica| replica.handle_pending(now, pending));
+    }
+
     /// An own block ended: its transactions are in the sequence, or go back into the queue (R24).
     pub(super) fn settle(&mut self, process: usize, round: Round, outcome: Outcome) {
         let Some(taken) = self.processes[process].proposed.remove(&round) else {

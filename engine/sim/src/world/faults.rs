@@ -46,9 +46,11 @@ impl World {
             }
             FaultKind::Pause { validator } => {
                 let until = now.plus_us(fault.for_ms * 1_000);
-                self.each(*validator, |process| {
-                    process.paused_until = process.paused_until.max(until);
-                });
+                for process in self.of_validator[usize::from(*validator)].clone() {
+                    let paused = &mut self.processes[process].paused_until;
+                    *paused = (*paused).max(until);
+                    self.schedule(until, Event::Resume { process });
+                }
             }
             FaultKind::Slow {
                 validator,

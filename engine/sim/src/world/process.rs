@@ -11,6 +11,7 @@ use crate::application::Application;
 use crate::disk::Disk;
 use crate::plan::Boundary;
 use crate::signer::Signer;
+use crate::world::Event;
 
 /// A process with everything it owns; the disk outlives its crashes.
 pub(crate) struct Process {
@@ -23,6 +24,8 @@ pub(crate) struct Process {
     pub(crate) life: u32,
     pub(crate) tick_at: Option<Time>,
     pub(crate) paused_until: Time,
+    /// What waits until the pause is over.
+    pub(crate) held: Vec<Event>,
     pub(crate) slow_us: u64,
     pub(crate) clock_jump_ms: i64,
     pub(crate) fails_next_write: bool,
@@ -63,6 +66,7 @@ impl Process {
             life: 0,
             tick_at: None,
             paused_until: Time(0),
+            held: Vec::new(),
             slow_us: 0,
             clock_jump_ms: 0,
             fails_next_write: false,

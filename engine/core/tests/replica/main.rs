@@ -1,0 +1,14 @@
+//! Directed tests of one rule each: replicas driven by hand, block by block.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod amnesia;
+mod draw;
+mod extra_blocks;
+mod fetching;
+mod hand;
+mod isolation;
+mod lab;
+mod pace;
+mod poison;
+mod restart;
