@@ -1,6 +1,5 @@
 //! What turns a plan drawn at large into one of a scenario.
 
-use crate::adversary::twin_side;
 use crate::plan::{
     Boundary, ClientPlan, Delay, DiskPlan, Fault, FaultKind, NetworkPlan, Plan, Sinner,
 };
@@ -315,33 +314,36 @@ pub(super) fn over_the_limit(plan: &mut Plan, random: &mut Random) {
     plan.network = even_network(5_000, 20_000);
     plan.clients.every_ms = 100;
     let Ok(committee) = plan.check() else { return };
-    let limit = committee.thresholds().byzantine;
+    let thresholds = committee.thresholds();
+    // So many that each half of the correct ones is a quorum with them.
+    let enough = (2 * thresholds.quorum).saturating_sub(thresholds.total);
+    let sinners = enough.max(thresholds.byzantine + 1);
+    let sinners = usize::try_from(sinners).unwrap_or(usize::MAX);
     let sin = *random.pick(&["twin", "twin", "twin", "equivocator", "double-voter"]);
     let mut order: Vec<u16> = (0..count(plan)).collect();
     random.shuffle(&mut order);
-    let more = usize::try_from(limit + 1).unwrap_or(usize::MAX).max(2);
-    for validator in order.into_iter().take(more) {
+    for validator in order.into_iter().take(sinners.min(validators - 2)) {
         let sin = sin.to_owned();
         plan.sinners.push(Sinner { validator, sin });
     }
-    // The correct ones of the twins' two sides do not hear each other.
-    let side = twin_side(plan.seed, plan.validators(), 0);
-    let correct = |validator: &u16| plan.sinners.iter().all(|s| s.validator != *validator);
-    let correct: Vec<u16> = (0..count(plan)).filter(correct).collect();
-    for from in correct.iter().copied() {
-        for to in correct.iter().copied() {
-            if side[usize::from(from)] != side[usize::from(to)] {
-                let kind = FaultKind::OneWay { from, to };
-                let (at_ms, for_ms) = (0, plan.faulty_ms);
-                add(
-                    plan,
-                    [Fault {
-                        at_ms,
-                        for_ms,
-                        kind,
-                    }],
-                );
-            }
-        }
+    if sin == "twin" {
+        let rounds = usize::try_from(plan.faulty_ms / 10).unwrap_or(usize::MAX);
+        plan.script = vec![two_clusters(plan); rounds];
     }
+}
+
+/// The split that puts one copy of each twin, and every other correct validator, on the right.
+fn two_clusters(plan: &Plan) -> u32 {
+    let (mut split, mut process, mut right) = (0, 0, false);
+    for validator in plan.committee.weights.iter().zip(0..).map(|(_, at)| at) {
+        if plan.sinners.iter().any(|s| s.validator == validator) {
+            process += 1;
+            split |= 1 << process;
+        } else {
+            split |= u32::from(right) << process;
+            right = !right;
+        }
+        process += 1;
+    }
+    split
 }
