@@ -57,7 +57,7 @@ impl Grounding {
         if reference.round == Round::GENESIS || reference.round <= self.floor() {
             return true;
         }
-        match dag.id_of(&reference) {
+        match dag.id_of(reference) {
             Some(id) => dag.entry(id).grounded,
             None => self.is_collected_grounded(reference),
         }
@@ -89,7 +89,7 @@ impl Grounding {
             }
             lacking += 1;
             self.waiting.entry(*parent).or_default().push(child);
-            let held = dag.contains(&parent) || self.collected.contains(parent);
+            let held = dag.contains(parent) || self.collected.contains(parent);
             if !held && self.may_ask(parent, child.author) {
                 fetch.push(*parent);
             }

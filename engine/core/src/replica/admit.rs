@@ -65,7 +65,7 @@ impl Replica {
     }
 
     fn is_known(&self, reference: &BlockRef) -> bool {
-        self.dag.contains(&reference) || self.suspended.contains(reference)
+        self.dag.contains(reference) || self.suspended.contains(reference)
     }
 
     /// Whether another block already stands in its slot.

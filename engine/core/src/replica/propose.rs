@@ -387,7 +387,7 @@ impl Replica {
 
     /// R8: the highest own grounded block above `gc_round - gc_depth`, else the own genesis.
     fn own_parent(&self, round: Round) -> BlockRef {
-        let grounded = |own: &BlockRef| match self.dag.id_of(&own) {
+        let grounded = |own: &BlockRef| match self.dag.id_of(own) {
             Some(id) => self.dag.entry(id).grounded,
             None => self.grounding.is_collected_grounded(own),
         };

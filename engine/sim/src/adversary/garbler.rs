@@ -32,7 +32,7 @@ impl Garbler {
         match self.random.below(4) {
             0 => self.noise(),
             1 => self.refs(hands),
-            2 => self.bent(Message::encode_block(block)),
+            2 => self.bent(&Message::encode_block(block)),
             _ => Message::encode_block(&self.stranger(hands, block)),
         }
     }
@@ -70,7 +70,7 @@ impl Garbler {
     }
 
     /// A frame cut, stretched, or with some bytes changed.
-    fn bent(&mut self, frame: Bytes) -> Bytes {
+    fn bent(&mut self, frame: &Bytes) -> Bytes {
         let mut bytes = frame.to_vec();
         let at = usize::try_from(self.random.below(bytes.len() as u64)).expect("below a length");
         match self.random.below(3) {

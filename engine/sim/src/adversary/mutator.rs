@@ -68,7 +68,7 @@ impl Mutator {
         }
     }
 
-    fn bend_votes(&mut self, votes: &mut Vec<CommitVote>) {
+    fn bend_votes(&mut self, votes: &mut [CommitVote]) {
         match votes.first_mut() {
             Some(vote) if self.random.chance(500_000) => {
                 vote.index = CommitIndex(vote.index.0.wrapping_add(1));

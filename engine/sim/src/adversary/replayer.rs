@@ -58,7 +58,7 @@ impl Replayer {
                 let old = Arc::clone(self.random.pick(&own));
                 Message::encode_block(&old)
             }
-            1 => Message::encode_block(&any),
+            1 => Message::encode_block(any),
             2 if !own.is_empty() => {
                 let old = Arc::clone(self.random.pick(&own));
                 Message::encode_block(&self.of_another_chain(hands, &old))
