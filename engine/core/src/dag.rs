@@ -99,12 +99,17 @@ impl Dag {
         self.rows.get_mut(above as usize)
     }
 
-    pub(crate) fn id_of(&self, digest: &Digest) -> Option<BlockId> {
-        self.by_digest.get(digest).copied()
+    /// The block of this name, if it is in the window. A parent is named by round, author and digest, and whoever names
+    /// it may lie: a digest that stands elsewhere is not the block (R5).
+    pub(crate) fn id_of(&self, reference: &BlockRef) -> Option<BlockId> {
+        let id = self.by_digest.get(&reference.digest).copied()?;
+        let named =
+            id.round == reference.round && self.entry(id).block.author() == reference.author;
+        named.then_some(id)
     }
 
-    pub(crate) fn contains(&self, digest: &Digest) -> bool {
-        self.by_digest.contains(digest)
+    pub(crate) fn contains(&self, reference: &BlockRef) -> bool {
+        self.id_of(reference).is_some()
     }
 
     /// The entry of a block that is known to be in the window.
@@ -121,9 +126,9 @@ impl Dag {
         &mut row.entries[usize::from(id.position)]
     }
 
-    /// The block with this digest, if it is in the window.
-    pub(crate) fn block(&self, digest: &Digest) -> Option<&Arc<Block>> {
-        self.id_of(digest).map(|id| &self.entry(id).block)
+    /// The block of this name, if it is in the window.
+    pub(crate) fn block(&self, reference: &BlockRef) -> Option<&Arc<Block>> {
+        self.id_of(reference).map(|id| &self.entry(id).block)
     }
 
     /// Every block of a round, in the order of acceptance.
@@ -159,9 +164,7 @@ impl Dag {
 
     /// The parents of `block` that this DAG neither holds nor may do without (R5).
     pub(crate) fn missing_parents(&self, block: &Block) -> Vec<BlockRef> {
-        let missing = |parent: &&BlockRef| {
-            parent.round > self.gc_round && !self.by_digest.contains(&parent.digest)
-        };
+        let missing = |parent: &&BlockRef| parent.round > self.gc_round && !self.contains(parent);
         block.parents().iter().filter(missing).copied().collect()
     }
 
@@ -175,14 +178,11 @@ impl Dag {
             reference.round > self.gc_round,
             "a collected block is not accepted"
         );
-        assert!(
-            !self.contains(&reference.digest),
-            "a block is accepted once"
-        );
+        assert!(!self.contains(&reference), "a block is accepted once");
         let parents: Vec<BlockId> = block
             .parents()
             .iter()
-            .filter_map(|parent| self.id_of(&parent.digest))
+            .filter_map(|parent| self.id_of(parent))
             .collect();
         let live = block
             .parents()

@@ -19,8 +19,8 @@ pub(crate) struct Grounding {
     committee: Arc<Committee>,
     gc_round: Round,
     /// Collected blocks that are held: whether they are grounded.
-    collected: IdMap<Digest, bool>,
-    collected_rounds: BTreeMap<Round, Vec<Digest>>,
+    collected: IdMap<BlockRef, bool>,
+    collected_rounds: BTreeMap<Round, Vec<BlockRef>>,
     /// Ungrounded parents with the children that wait for them.
     waiting: BTreeMap<BlockRef, Vec<BlockRef>>,
     /// How many parents a waiting child still lacks.
@@ -62,15 +62,15 @@ impl Grounding {
         if reference.round == Round::GENESIS || reference.round <= self.floor() {
             return true;
         }
-        match dag.id_of(&reference.digest) {
+        match dag.id_of(reference) {
             Some(id) => dag.entry(id).grounded,
-            None => self.is_collected_grounded(&reference.digest),
+            None => self.is_collected_grounded(reference),
         }
     }
 
     /// Whether a collected block is held and grounded.
-    pub(crate) fn is_collected_grounded(&self, digest: &Digest) -> bool {
-        self.collected.get(digest).copied().unwrap_or(false)
+    pub(crate) fn is_collected_grounded(&self, reference: &BlockRef) -> bool {
+        self.collected.get(reference).copied().unwrap_or(false)
     }
 
     /// Whether a collected block is asked for, to ground others.
@@ -94,14 +94,14 @@ impl Grounding {
             }
             lacking += 1;
             self.waiting.entry(*parent).or_default().push(child);
-            let held = dag.contains(&parent.digest) || self.collected.contains(&parent.digest);
+            let held = dag.contains(parent) || self.collected.contains(parent);
             if !held && self.may_ask(parent, child.author) {
                 fetch.push(*parent);
             }
         }
         if lacking > 0 {
             self.lacking.insert(child.digest, lacking);
-            sometimes!(UngroundedAccepted if dag.contains(&child.digest));
+            sometimes!(UngroundedAccepted if dag.contains(&child));
             return Grounded {
                 blocks: Vec::new(),
                 fetch,
@@ -148,11 +148,11 @@ impl Grounding {
 
     /// Remembers a collected block without looking at its parents.
     pub(crate) fn remember(&mut self, reference: BlockRef, grounded: bool) {
-        if self.collected.insert(reference.digest, grounded).is_none() {
+        if self.collected.insert(reference, grounded).is_none() {
             self.collected_rounds
                 .entry(reference.round)
                 .or_default()
-                .push(reference.digest);
+                .push(reference);
         }
     }
 
@@ -172,12 +172,12 @@ impl Grounding {
         let mut at = 0;
         while let Some(block) = found.get(at).copied() {
             at += 1;
-            match dag.id_of(&block.digest) {
+            match dag.id_of(&block) {
                 Some(id) => {
                     dag.set_grounded(id);
                 }
                 None => {
-                    if let Some(grounded) = self.collected.get_mut(&block.digest) {
+                    if let Some(grounded) = self.collected.get_mut(&block) {
                         *grounded = true;
                     }
                 }
@@ -225,9 +225,9 @@ impl Grounding {
             if *oldest.key() > forgotten {
                 break;
             }
-            for digest in oldest.remove() {
-                self.collected.remove(&digest);
-                self.lacking.remove(&digest);
+            for block in oldest.remove() {
+                self.collected.remove(&block);
+                self.lacking.remove(&block.digest);
             }
         }
         found

@@ -3,21 +3,40 @@
 //! A sinner runs the real replica with a [`Sin`] between it and the world. The sin may change the header before it is
 //! signed, decide what goes to whom, add frames of its own making, and swallow what arrives. It signs with its own
 //! key alone. A sin that does nothing is an honest validator.
+//!
+//! Two more belong here once the core has what they attack: one that lies to whoever catches up (R35), next to
+//! `fetch_liar`, and one that equivocates where the leader schedule changes (R29), next to `equivocator`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use probity_core::{
-    Block, BlockRef, Committee, Header, Message, Payload, Proposal, Round, Time, ValidatorIndex,
-};
+use probity_core::{Block, Header, Message, Payload, ValidatorIndex};
 
 use crate::random::Random;
-use crate::signer::Signer;
 
+mod clock_liar;
+mod collected_poisoner;
+mod double_voter;
 mod equivocator;
+mod evidence_spammer;
+mod far_future;
+mod fetch_flooder;
+mod fetch_liar;
+mod garbler;
+mod hands;
+mod invalid_payload;
+mod invented_parents;
+mod late_proposer;
+mod mutator;
+mod parent_picker;
+mod replayer;
 mod selective_sender;
+mod twin;
+mod vote_liar;
 mod withholder;
+
+pub use hands::{Hands, Sent};
+pub(crate) use twin::side as twin_side;
 
 /// One way to break the rules. Each hook's default is what an honest validator does.
 pub trait Sin {
@@ -73,6 +92,86 @@ pub const SINS: &[Named] = &[
         about: "sends its blocks late or never, and answers no question",
         make: withholder::make,
     },
+    Named {
+        name: "double-voter",
+        about: "votes for both blocks of a slot, or for and against one, in two blocks of its own",
+        make: double_voter::make,
+    },
+    Named {
+        name: "late-proposer",
+        about: "sends just before and just after the others stop waiting",
+        make: late_proposer::make,
+    },
+    Named {
+        name: "parent-picker",
+        about: "never links a victim, nor its votes, while the rest is a quorum",
+        make: parent_picker::make,
+    },
+    Named {
+        name: "far-future",
+        about: "valid signatures in rounds that nobody will reach",
+        make: far_future::make,
+    },
+    Named {
+        name: "invented-parents",
+        about: "blocks near the frontier that name parents nobody has",
+        make: invented_parents::make,
+    },
+    Named {
+        name: "collected-poisoner",
+        about: "invented and long collected parents around the gc round, right after commits",
+        make: collected_poisoner::make,
+    },
+    Named {
+        name: "invalid-payload",
+        about: "payloads that are not the ones described, or refused by the check, or too large",
+        make: invalid_payload::make,
+    },
+    Named {
+        name: "garbler",
+        about: "frames that are cut, stretched, flipped or noise, and origins that are not its own",
+        make: garbler::make,
+    },
+    Named {
+        name: "vote-liar",
+        about: "commit votes for what never happened, near and far, eight at a time",
+        make: vote_liar::make,
+    },
+    Named {
+        name: "replayer",
+        about: "old blocks again and again, others' blocks as its own, blocks of another chain",
+        make: replayer::make,
+    },
+    Named {
+        name: "mutator",
+        about: "its own blocks with one field changed a little, signed again",
+        make: mutator::make,
+    },
+    Named {
+        name: "twin",
+        about: "one key in two processes that both follow the rules",
+        make: twin::make,
+    },
+    Named {
+        name: "fetch-flooder",
+        about: "asks for everything, all the time, whether it exists or not",
+        make: fetch_flooder::make,
+    },
+    Named {
+        name: "fetch-liar",
+        about: "holds nothing, or answers with other blocks than those asked for",
+        make: fetch_liar::make,
+    },
+    Named {
+        name: "evidence-spammer",
+        about: "accuses itself and others, truly and falsely, in every block",
+        make: evidence_spammer::make,
+    },
+    Named {
+        name: "clock-liar",
+        about: "timestamps from the beginning to the end of time",
+        make: clock_liar::make,
+    },
 ];
 
 /// The sin of this name.
@@ -85,84 +184,4 @@ pub fn named(name: &str) -> Option<&'static Named> {
 #[must_use]
 pub fn names() -> Vec<&'static str> {
     SINS.iter().map(|sin| sin.name).collect()
-}
-
-/// A frame on its way out of a sinner.
-#[derive(Clone, Debug)]
-pub struct Sent {
-    /// To whom.
-    pub to: ValidatorIndex,
-    /// What.
-    pub frame: Bytes,
-    /// How long it waits before it leaves, in microseconds.
-    pub after_us: u64,
-}
-
-/// What a sinner has to work with.
-pub struct Hands<'a> {
-    /// The time.
-    pub now: Time,
-    /// Who it is.
-    pub me: ValidatorIndex,
-    /// Who decides.
-    pub committee: &'a Arc<Committee>,
-    /// The round after its last own block.
-    pub frontier: Round,
-    /// Its own key.
-    pub signer: &'a Signer,
-    /// Blocks that reached it, its own ones too, of the newest rounds.
-    pub seen: &'a BTreeMap<BlockRef, Arc<Block>>,
-    pub(crate) sent: &'a mut Vec<Sent>,
-}
-
-impl Hands<'_> {
-    /// Every other validator.
-    #[must_use]
-    pub fn others(&self) -> Vec<ValidatorIndex> {
-        let me = self.me;
-        self.committee
-            .indices()
-            .filter(|other| *other != me)
-            .collect()
-    }
-
-    /// Sends a frame now.
-    pub fn send(&mut self, to: ValidatorIndex, frame: Bytes) {
-        self.send_after(0, to, frame);
-    }
-
-    /// Sends a frame later.
-    pub fn send_after(&mut self, after_us: u64, to: ValidatorIndex, frame: Bytes) {
-        self.sent.push(Sent {
-            to,
-            frame,
-            after_us,
-        });
-    }
-
-    /// Sends a frame to every other validator.
-    pub fn send_all(&mut self, frame: &Bytes) {
-        for to in self.others() {
-            self.send(to, frame.clone());
-        }
-    }
-
-    /// Signs whatever the sinner wants, with its own key.
-    #[must_use]
-    pub fn sign(&self, header: Header, payload: Payload) -> Arc<Block> {
-        let proposal = Proposal::new(header, payload);
-        let signature = self.signer.sign(&proposal.preimage());
-        Arc::new(proposal.seal(signature))
-    }
-
-    /// Blocks of a round that reached the sinner.
-    #[must_use]
-    pub fn of_round(&self, round: Round) -> Vec<Arc<Block>> {
-        let of_round = |reference: &&BlockRef| reference.round == round;
-        self.seen
-            .keys()
-            .filter(of_round)
-            .map(|reference| Arc::clone(&self.seen[reference]))
-            .collect()
-    }
 }

@@ -3,6 +3,7 @@
 use crate::plan::Plan;
 use crate::random::Random;
 
+mod change;
 mod list;
 
 pub use list::SCENARIOS;

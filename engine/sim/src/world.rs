@@ -17,6 +17,7 @@ use bytes::Bytes;
 use probity_core::crypto::Digest;
 use probity_core::{Block, Committee, IdMap, Message, Time, ValidatorIndex};
 
+use crate::adversary::twin_side;
 use crate::application::{MakeApplication, States};
 use crate::checker::{self, Checker, Observation, Scene, Violation};
 use crate::network::Network;
@@ -218,22 +219,12 @@ impl World {
                 let sin = sin.map(|named| (named.make)(chance));
                 let mut process = Process::new(validator, sin, Signer::new(validator, signatures));
                 if twin && plan.script.is_empty() {
-                    process.hears = self.draw_side(copy);
+                    process.hears = twin_side(plan.seed, plan.validators(), copy);
                 }
                 self.of_validator[validator.position()].push(id);
                 self.processes.push(process);
             }
         }
-    }
-
-    /// Whom a twin's copy talks with: the first copy with some, the second with the others, both with a few.
-    fn draw_side(&mut self, copy: u64) -> Vec<bool> {
-        let mut sides = Random::new(self.plan.seed).fork(77);
-        let side = |_| {
-            let side = sides.below(5);
-            side == 4 || side % 2 == copy
-        };
-        (0..self.plan.validators()).map(side).collect()
     }
 
     fn schedule_plan(&mut self) {

@@ -56,7 +56,7 @@ pub(crate) fn timestamp_ms(dag: &Dag, leader: BlockId, previous_ms: u64) -> u64 
         .map(|parent| {
             // Genesis carries the last timestamp of the epoch before: 0 in the first.
             let stamp = dag
-                .block(&parent.digest)
+                .block(parent)
                 .map_or(0, |block| block.header().timestamp_ms);
             (stamp, committee.weight(parent.author))
         })

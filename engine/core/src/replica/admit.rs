@@ -65,7 +65,7 @@ impl Replica {
     }
 
     fn is_known(&self, reference: &BlockRef) -> bool {
-        self.dag.contains(&reference.digest) || self.suspended.contains(reference)
+        self.dag.contains(reference) || self.suspended.contains(reference)
     }
 
     /// Whether another block already stands in its slot.
@@ -222,7 +222,7 @@ impl Replica {
 /// R5: the block joins the DAG, counts as votes, and frees those that waited for it.
 pub(super) fn accept(replica: &mut Replica, now: Time, block: &Arc<Block>) {
     let reference = block.reference();
-    let already = replica.dag.contains(&reference.digest);
+    let already = replica.dag.contains(&reference);
     if already || reference.round <= replica.dag.gc_round() {
         return;
     }

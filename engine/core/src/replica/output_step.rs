@@ -47,10 +47,7 @@ impl Replica {
         let previous_ms = self.last.as_ref().map_or(0, |(last, _)| last.timestamp_ms);
         let mut timestamp_ms = timestamp_ms(&self.dag, leader, previous_ms);
         if planted!(TimestampOwn) {
-            let own = self
-                .own_refs
-                .back()
-                .and_then(|own| self.dag.block(&own.digest));
+            let own = self.own_refs.back().and_then(|own| self.dag.block(own));
             timestamp_ms = own.map_or(timestamp_ms, |own| own.header().timestamp_ms);
         }
         let leader_ref = self.dag.entry(leader).block.reference();

@@ -387,9 +387,9 @@ impl Replica {
 
     /// R8: the highest own grounded block above `gc_round - gc_depth`, else the own genesis.
     fn own_parent(&self, round: Round) -> BlockRef {
-        let grounded = |own: &BlockRef| match self.dag.id_of(&own.digest) {
+        let grounded = |own: &BlockRef| match self.dag.id_of(own) {
             Some(id) => self.dag.entry(id).grounded,
-            None => self.grounding.is_collected_grounded(&own.digest),
+            None => self.grounding.is_collected_grounded(own),
         };
         let below = self.own_refs.iter().rev().filter(|own| own.round < round);
         let highest = below.copied().find(grounded);

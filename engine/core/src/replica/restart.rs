@@ -147,7 +147,7 @@ impl Replica {
             .iter()
             .rev()
             .find(|held| held.round == own.header().round);
-        match held.and_then(|held| self.dag.block(&held.digest)) {
+        match held.and_then(|held| self.dag.block(held)) {
             Some(block) => {
                 sometimes!(RestartSentAgain);
                 self.outputs.push_back(Output::Broadcast(Arc::clone(block)));
@@ -166,7 +166,7 @@ impl Replica {
 
     fn mark_linked(&mut self, parents: &[crate::block::BlockRef]) {
         for parent in parents {
-            if let Some(id) = self.dag.id_of(&parent.digest) {
+            if let Some(id) = self.dag.id_of(parent) {
                 self.dag.entry_mut(id).linked = true;
             }
         }

@@ -163,7 +163,7 @@ impl Replica {
     pub fn handle_fetch(&mut self, from: ValidatorIndex, refs: Vec<BlockRef>) {
         let mut stored = Vec::new();
         for reference in refs {
-            match self.dag.block(&reference.digest) {
+            match self.dag.block(&reference) {
                 Some(block) => {
                     let block = Arc::clone(block);
                     self.outputs
@@ -189,7 +189,7 @@ impl Replica {
 
     /// A peer asks for our own blocks after a round (R34): at least the newest one is sent.
     pub fn handle_replay(&mut self, from: ValidatorIndex, after: Round) {
-        let held = |own: &&BlockRef| self.dag.contains(&own.digest) && own.round > after;
+        let held = |own: &&BlockRef| self.dag.contains(own) && own.round > after;
         let window: Vec<BlockRef> = self.own_refs.iter().filter(held).copied().collect();
         let stored = after < self.dag.gc_round();
         sometimes!(ReplayFromWindow if !window.is_empty());
@@ -205,7 +205,7 @@ impl Replica {
             0
         };
         for own in window.iter().skip(skip).take(REPLAY_BLOCKS_MAX) {
-            let Some(block) = self.dag.block(&own.digest) else {
+            let Some(block) = self.dag.block(own) else {
                 continue;
             };
             let message = Message::Block(bytes_of(block));

@@ -118,7 +118,7 @@ impl Committer {
     /// whatever waited for it (R5).
     pub fn insert(&mut self, block: Arc<Block>) {
         let reference = block.reference();
-        if self.dag.contains(&reference.digest) {
+        if self.dag.contains(&reference) {
             return;
         }
         self.suspended.insert(reference, block);

@@ -9,6 +9,7 @@ mod fetching;
 mod hand;
 mod isolation;
 mod lab;
+mod misnamed;
 mod pace;
 mod poison;
 mod restart;

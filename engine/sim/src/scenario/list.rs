@@ -1,8 +1,22 @@
-//! The scenarios.
+//! The scenarios: one for each sin, and one for each kind of trouble.
 
 use super::Scenario;
-use crate::plan::{ClientPlan, Delay, NetworkPlan, Plan};
-use crate::random::Random;
+use super::change::{
+    calm, clocks, crashes, far_behind, fast_path, gc_poison, isolated, lossy, over_the_limit,
+    partitions, power_loss, slow_disk, split_votes, tiny, wan, weights,
+};
+
+/// A scenario for one sin: whatever else goes wrong, every sinner commits this one.
+macro_rules! sin {
+    ($sin:literal) => {
+        Scenario {
+            name: concat!("sin-", $sin),
+            about: concat!("every sinner is of the kind ", $sin),
+            sins: &[$sin],
+            change: |_, _| {},
+        }
+    };
+}
 
 /// Every scenario; the first one is the default.
 pub const SCENARIOS: &[Scenario] = &[
@@ -18,28 +32,140 @@ pub const SCENARIOS: &[Scenario] = &[
         sins: &[],
         change: calm,
     },
+    Scenario {
+        name: "fast-path",
+        about: "calm, in dual mode: every leader commits at two delays",
+        sins: &[],
+        change: fast_path,
+    },
+    Scenario {
+        name: "partitions",
+        about: "splits, silent or not, flapping ones, rings and one-way links, all the time",
+        sins: &[],
+        change: partitions,
+    },
+    Scenario {
+        name: "crashes",
+        about: "crashes at every boundary between a header and its arrival, and failing writes",
+        sins: &[],
+        change: crashes,
+    },
+    Scenario {
+        name: "power-loss",
+        about: "all processes die at once, again and again, while the disks are slow",
+        sins: &[],
+        change: power_loss,
+    },
+    Scenario {
+        name: "slow-disk",
+        about: "synced writes take up to half a second",
+        sins: &[],
+        change: slow_disk,
+    },
+    Scenario {
+        name: "clocks",
+        about: "wall clocks are hours apart and jump, and some lie",
+        sins: &["clock-liar"],
+        change: clocks,
+    },
+    Scenario {
+        name: "lossy",
+        about: "frames are lost, repeated, reordered and flipped, in storms and without",
+        sins: &[],
+        change: lossy,
+    },
+    Scenario {
+        name: "wan",
+        about: "validators all over the world",
+        sins: &[],
+        change: wan,
+    },
+    Scenario {
+        name: "tiny",
+        about: "one, two or three validators",
+        sins: &[],
+        change: tiny,
+    },
+    Scenario {
+        name: "weights",
+        about: "a few validators weigh far more than the others; sometimes one more than a quorum",
+        sins: &[],
+        change: weights,
+    },
+    Scenario {
+        name: "split-votes",
+        about: "small weights, equal delays, equivocating leaders and double voters: votes at the thresholds",
+        sins: &["equivocator", "double-voter", "selective-sender", "mutator"],
+        change: split_votes,
+    },
+    Scenario {
+        name: "gc-poison",
+        about: "a gc depth of 4 to 6, and invented parents where one validator has collected and another has not",
+        sins: &[
+            "collected-poisoner",
+            "collected-poisoner",
+            "invented-parents",
+        ],
+        change: gc_poison,
+    },
+    Scenario {
+        name: "isolated",
+        about: "one validator is heard by nobody, or hears nobody, for many gc depths, among poison",
+        sins: &["collected-poisoner", "withholder", "fetch-liar"],
+        change: isolated,
+    },
+    Scenario {
+        name: "far-behind",
+        about: "one validator is gone for most of the run",
+        sins: &[],
+        change: far_behind,
+    },
+    Scenario {
+        name: "over-the-limit",
+        about: "twins and equivocators of more weight than f: some seed must break a promise",
+        sins: &[],
+        change: over_the_limit,
+    },
+    sin!("equivocator"),
+    sin!("selective-sender"),
+    sin!("withholder"),
+    sin!("double-voter"),
+    sin!("late-proposer"),
+    sin!("parent-picker"),
+    sin!("far-future"),
+    sin!("invented-parents"),
+    sin!("collected-poisoner"),
+    sin!("invalid-payload"),
+    sin!("garbler"),
+    sin!("vote-liar"),
+    sin!("replayer"),
+    sin!("mutator"),
+    sin!("twin"),
+    sin!("fetch-flooder"),
+    sin!("fetch-liar"),
+    sin!("evidence-spammer"),
+    sin!("clock-liar"),
 ];
 
-fn calm(plan: &mut Plan, _: &mut Random) {
-    plan.sinners.clear();
-    plan.faults.clear();
-    plan.committee.clock_skew_ms.clear();
-    plan.network = NetworkPlan {
-        delay: Delay::Range {
-            least_us: 20_000,
-            most_us: 30_000,
-        },
-        loss_ppm: 0,
-        duplicate_ppm: 0,
-        reorder_ppm: 0,
-        corrupt_ppm: 0,
-        bytes_per_second: 0,
-    };
-    plan.clients = ClientPlan {
-        every_ms: 200,
-        burst: 1,
-        bytes: 100,
-        duplicate_ppm: 0,
-        oversized_ppm: 0,
-    };
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::SCENARIOS;
+    use crate::adversary::{SINS, named};
+
+    #[test]
+    fn every_sin_has_a_scenario_and_every_name_is_one() {
+        let names: BTreeSet<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+        assert_eq!(names.len(), SCENARIOS.len());
+        for sin in SINS {
+            assert!(
+                names.contains(format!("sin-{}", sin.name).as_str()),
+                "{}",
+                sin.name
+            );
+        }
+        let sins = SCENARIOS.iter().flat_map(|scenario| scenario.sins);
+        assert!(sins.copied().all(|sin| named(sin).is_some()));
+    }
 }

@@ -238,18 +238,15 @@ impl World {
         process: usize,
         act: impl FnOnce(&mut dyn crate::adversary::Sin, &mut Hands<'_>) -> T,
     ) -> Option<T> {
+        let status = self.processes[process].replica.as_ref()?.status();
         let mut sin = self.processes[process].sin.take()?;
         let mut sent = Vec::new();
         let host = &self.processes[process];
-        let frontier = host
-            .replica
-            .as_ref()
-            .map_or(Round::GENESIS, |replica| replica.status().round);
         let mut hands = Hands {
             now: self.now,
             me: host.validator,
             committee: &self.committee,
-            frontier,
+            status,
             signer: &host.signer,
             seen: &host.seen,
             sent: &mut sent,

@@ -47,6 +47,8 @@ pub(crate) struct Process {
 
 /// Blocks a sinner remembers.
 const SEEN_MAX: usize = 1_024;
+/// Rounds above the frontier of which a sinner remembers blocks.
+const SEEN_ABOVE_ROUNDS: u32 = 128;
 
 impl Process {
     pub(crate) fn new(
@@ -94,7 +96,10 @@ impl Process {
     }
 
     pub(crate) fn note_seen(&mut self, block: &Arc<Block>) {
-        if self.sinner {
+        // Blocks of rounds that nobody will reach must not push out the ones of use.
+        let ceiling = |replica: &Replica| replica.status().frontier.plus(SEEN_ABOVE_ROUNDS);
+        let near = |ceiling| block.round() <= ceiling;
+        if self.sinner && self.replica.as_ref().map(ceiling).is_some_and(near) {
             self.seen.insert(block.reference(), Arc::clone(block));
             if self.seen.len() > SEEN_MAX {
                 self.seen.pop_first();

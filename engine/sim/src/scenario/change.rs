@@ -1,0 +1,349 @@
+//! What turns a plan drawn at large into one of a scenario.
+
+use crate::plan::{
+    Boundary, ClientPlan, Delay, DiskPlan, Fault, FaultKind, NetworkPlan, Plan, Sinner,
+};
+use crate::random::Random;
+use crate::regions;
+
+/// A network on which every frame arrives once, whole, in about the same time.
+fn even_network(least_us: u64, most_us: u64) -> NetworkPlan {
+    NetworkPlan {
+        delay: Delay::Range { least_us, most_us },
+        loss_ppm: 0,
+        duplicate_ppm: 0,
+        reorder_ppm: 0,
+        corrupt_ppm: 0,
+        bytes_per_second: 0,
+    }
+}
+
+fn count(plan: &Plan) -> u16 {
+    u16::try_from(plan.validators()).expect("a committee has at most 256 members")
+}
+
+fn any(plan: &Plan, random: &mut Random) -> u16 {
+    u16::try_from(random.below(u64::from(count(plan)))).expect("below 256")
+}
+
+fn any_correct(plan: &Plan, random: &mut Random) -> u16 {
+    let sins = |validator: &u16| plan.sinners.iter().any(|s| s.validator == *validator);
+    let correct: Vec<u16> = (0..count(plan)).filter(|v| !sins(v)).collect();
+    *random.pick(&correct)
+}
+
+fn some(plan: &Plan, random: &mut Random) -> Vec<u16> {
+    (0..count(plan))
+        .filter(|_| random.chance(500_000))
+        .collect()
+}
+
+fn anytime(plan: &Plan, random: &mut Random, longest_ms: u64, kind: FaultKind) -> Fault {
+    Fault {
+        at_ms: random.below(plan.faulty_ms.max(1)),
+        for_ms: random.between(50, longest_ms),
+        kind,
+    }
+}
+
+fn add(plan: &mut Plan, faults: impl IntoIterator<Item = Fault>) {
+    plan.faults.extend(faults);
+    plan.faults.sort_by_key(|fault| fault.at_ms);
+}
+
+/// Other weights, and what was drawn for the old ones put right.
+fn reweigh(plan: &mut Plan, weights: Vec<u64>) {
+    plan.committee.weights = weights;
+    plan.sinners.clear();
+    let validators = count(plan);
+    let exists = |fault: &Fault| fault.kind.validators().iter().all(|v| *v < validators);
+    plan.faults.retain(exists);
+    plan.committee
+        .clock_skew_ms
+        .truncate(usize::from(validators));
+    if let Delay::Regions { of } = &mut plan.network.delay {
+        of.resize(usize::from(validators), 0);
+    }
+}
+
+/// Sinners of any kind, of weight at most `f`.
+fn redraw_sinners(plan: &mut Plan, random: &mut Random) {
+    let Ok(committee) = plan.check() else { return };
+    let mut left = committee.thresholds().byzantine;
+    let names = crate::adversary::names();
+    for validator in committee.indices() {
+        let weight = committee.weight(validator);
+        if weight <= left && random.chance(600_000) {
+            left -= weight;
+            plan.sinners.push(Sinner {
+                validator: validator.0,
+                sin: (*random.pick(&names)).to_owned(),
+            });
+        }
+    }
+}
+
+pub(super) fn calm(plan: &mut Plan, _: &mut Random) {
+    plan.sinners.clear();
+    plan.faults.clear();
+    plan.committee.clock_skew_ms.clear();
+    plan.network = even_network(20_000, 30_000);
+    plan.clients = ClientPlan {
+        every_ms: 200,
+        burst: 1,
+        bytes: 100,
+        duplicate_ppm: 0,
+        oversized_ppm: 0,
+    };
+}
+
+pub(super) fn fast_path(plan: &mut Plan, random: &mut Random) {
+    calm(plan, random);
+    plan.committee.profile = (*random.pick(&["dual30", "dual25", "dual20c"])).to_owned();
+    plan.network = even_network(20_000, 20_000 + random.below(1_000));
+    plan.disk = DiskPlan {
+        least_us: 200,
+        most_us: 400,
+    };
+}
+
+pub(super) fn partitions(plan: &mut Plan, random: &mut Random) {
+    for _ in 0..random.between(4, 12) {
+        let left = some(plan, random);
+        let from = any(plan, random);
+        let kind = match random.below(6) {
+            0 => FaultKind::Split { left },
+            1 => FaultKind::SilentSplit { left },
+            2 => FaultKind::Flap {
+                left,
+                period_ms: random.between(50, 2_000),
+            },
+            3 => FaultKind::Ring,
+            4 => FaultKind::Split { left: vec![from] },
+            _ => FaultKind::OneWay {
+                from,
+                to: (from + 1) % count(plan),
+            },
+        };
+        let fault = anytime(plan, random, 15_000, kind);
+        add(plan, [fault]);
+    }
+}
+
+pub(super) fn crashes(plan: &mut Plan, random: &mut Random) {
+    for boundary in Boundary::ALL {
+        for _ in 0..random.between(1, 3) {
+            let validator = any(plan, random);
+            let kind = FaultKind::CrashAt {
+                validator,
+                boundary,
+            };
+            let fault = anytime(plan, random, 4_000, kind);
+            add(plan, [fault]);
+        }
+    }
+    for _ in 0..random.between(0, 4) {
+        let validator = any(plan, random);
+        let kind = if random.chance(500_000) {
+            FaultKind::Crash { validator }
+        } else {
+            FaultKind::WriteError { validator }
+        };
+        let fault = anytime(plan, random, 4_000, kind);
+        add(plan, [fault]);
+    }
+}
+
+pub(super) fn power_loss(plan: &mut Plan, random: &mut Random) {
+    plan.disk = DiskPlan {
+        least_us: 1_000,
+        most_us: *random.pick(&[2_000, 20_000, 100_000]),
+    };
+    for _ in 0..random.between(2, 8) {
+        let fault = anytime(plan, random, 2_000, FaultKind::PowerLoss);
+        add(plan, [fault]);
+    }
+}
+
+pub(super) fn slow_disk(plan: &mut Plan, random: &mut Random) {
+    plan.disk = DiskPlan {
+        least_us: *random.pick(&[1_000, 20_000]),
+        most_us: *random.pick(&[50_000, 200_000, 500_000]),
+    };
+}
+
+pub(super) fn clocks(plan: &mut Plan, random: &mut Random) {
+    let hours = |random: &mut Random| {
+        i64::try_from(random.below(7_200_000)).expect("two hours") - 3_600_000
+    };
+    plan.committee.clock_skew_ms = (0..plan.validators()).map(|_| hours(random)).collect();
+    for _ in 0..random.between(2, 10) {
+        let validator = any(plan, random);
+        let by_ms = hours(random);
+        let kind = FaultKind::ClockJump { validator, by_ms };
+        let fault = anytime(plan, random, 1_000, kind);
+        add(plan, [fault]);
+    }
+}
+
+pub(super) fn lossy(plan: &mut Plan, random: &mut Random) {
+    plan.network.loss_ppm = random.between(20_000, 300_000);
+    plan.network.duplicate_ppm = *random.pick(&[0, 200_000, 500_000]);
+    plan.network.reorder_ppm = *random.pick(&[0, 200_000, 500_000]);
+    plan.network.corrupt_ppm = *random.pick(&[0, 0, 10_000, 100_000]);
+    let loss_ppm = random.between(300_000, 900_000);
+    let fault = anytime(plan, random, 8_000, FaultKind::Storm { loss_ppm });
+    add(plan, [fault]);
+}
+
+pub(super) fn wan(plan: &mut Plan, random: &mut Random) {
+    let region = |_| u8::try_from(random.below(regions::COUNT)).expect("few regions");
+    let of = (0..plan.validators()).map(region).collect();
+    plan.network.delay = Delay::Regions { of };
+}
+
+pub(super) fn tiny(plan: &mut Plan, random: &mut Random) {
+    let validators = random.between(1, 3);
+    let weight = *random.pick(&[1, 5, 1_000]);
+    let weights = (0..validators).map(|_| weight).collect();
+    reweigh(plan, weights);
+}
+
+pub(super) fn weights(plan: &mut Plan, random: &mut Random) {
+    let mut weights: Vec<u64> = match random.below(4) {
+        // One above the quorum: it goes on alone.
+        0 => vec![97, 1, 1, 1],
+        1 => vec![1_000_000, 1, 1, 1, 1],
+        2 => vec![1, 2, 4, 8, 16, 32],
+        _ => vec![30, 30, 30, 4, 3, 2, 1],
+    };
+    random.shuffle(&mut weights);
+    reweigh(plan, weights);
+    redraw_sinners(plan, random);
+}
+
+pub(super) fn split_votes(plan: &mut Plan, random: &mut Random) {
+    plan.network = even_network(1_000, *random.pick(&[1_500, 5_000, 15_000]));
+    plan.disk = DiskPlan {
+        least_us: 100,
+        most_us: 500,
+    };
+    plan.committee.min_round_delay_us = *random.pick(&[2_000, 25_000]);
+    plan.clients.every_ms = 100;
+    plan.faulty_ms = plan.faulty_ms.min(15_000);
+    // Equal small weights, every sinner that f allows, no other trouble than a slow one.
+    let validators = *random.pick(&[4, 4, 6, 7]);
+    let sins: Vec<String> = plan.sinners.iter().map(|s| s.sin.clone()).collect();
+    reweigh(plan, vec![1; validators]);
+    plan.faults
+        .retain(|fault| matches!(fault.kind, FaultKind::Slow { .. } | FaultKind::Pause { .. }));
+    let Ok(committee) = plan.check() else { return };
+    let sinners = usize::try_from(committee.thresholds().byzantine).unwrap_or(0);
+    let mut order: Vec<u16> = (0..count(plan)).collect();
+    random.shuffle(&mut order);
+    let of_two = ["equivocator", "double-voter"].map(str::to_owned);
+    let mut sin = |at: usize| match sins.get(at) {
+        Some(sin) if random.chance(500_000) => sin.clone(),
+        _ => random.pick(&of_two).clone(),
+    };
+    for (at, validator) in order.into_iter().take(sinners).enumerate() {
+        let sin = sin(at);
+        plan.sinners.push(Sinner { validator, sin });
+    }
+}
+
+pub(super) fn gc_poison(plan: &mut Plan, random: &mut Random) {
+    plan.committee.gc_depth = u32::try_from(random.between(4, 6)).expect("a small number");
+    plan.committee.min_round_delay_us = *random.pick(&[2_000, 25_000]);
+    plan.clients.every_ms = *random.pick(&[50, 200]);
+    plan.faulty_ms = plan.faulty_ms.min(20_000);
+}
+
+pub(super) fn isolated(plan: &mut Plan, random: &mut Random) {
+    gc_poison(plan, random);
+    let lonely = any_correct(plan, random);
+    let deaf = random.chance(500_000);
+    let (at_ms, for_ms) = (random.between(500, 5_000), random.between(3_000, 14_000));
+    for other in (0..count(plan)).filter(|other| *other != lonely) {
+        let (from, to) = if deaf {
+            (other, lonely)
+        } else {
+            (lonely, other)
+        };
+        let kind = FaultKind::OneWay { from, to };
+        add(
+            plan,
+            [Fault {
+                at_ms,
+                for_ms,
+                kind,
+            }],
+        );
+    }
+}
+
+pub(super) fn far_behind(plan: &mut Plan, random: &mut Random) {
+    plan.committee.min_round_delay_us = 25_000;
+    plan.clients.every_ms = 100;
+    let validator = any_correct(plan, random);
+    let kind = match random.below(3) {
+        0 => FaultKind::Crash { validator },
+        1 => FaultKind::Pause { validator },
+        _ => FaultKind::Split {
+            left: vec![validator],
+        },
+    };
+    let at_ms = plan.faulty_ms / 20;
+    let for_ms = plan.faulty_ms * 9 / 10;
+    add(
+        plan,
+        [Fault {
+            at_ms,
+            for_ms,
+            kind,
+        }],
+    );
+}
+
+pub(super) fn over_the_limit(plan: &mut Plan, random: &mut Random) {
+    let validators = *random.pick(&[4, 4, 5, 7]);
+    reweigh(plan, vec![1; validators]);
+    plan.over_the_limit = true;
+    plan.faulty_ms = plan.faulty_ms.min(20_000);
+    plan.faults.clear();
+    plan.network = even_network(5_000, 20_000);
+    plan.clients.every_ms = 100;
+    let Ok(committee) = plan.check() else { return };
+    let thresholds = committee.thresholds();
+    // So many that each half of the correct ones is a quorum with them.
+    let enough = (2 * thresholds.quorum).saturating_sub(thresholds.total);
+    let sinners = enough.max(thresholds.byzantine + 1);
+    let sinners = usize::try_from(sinners).unwrap_or(usize::MAX);
+    let sin = *random.pick(&["twin", "twin", "twin", "equivocator", "double-voter"]);
+    let mut order: Vec<u16> = (0..count(plan)).collect();
+    random.shuffle(&mut order);
+    for validator in order.into_iter().take(sinners.min(validators - 2)) {
+        let sin = sin.to_owned();
+        plan.sinners.push(Sinner { validator, sin });
+    }
+    if sin == "twin" {
+        let rounds = usize::try_from(plan.faulty_ms / 10).unwrap_or(usize::MAX);
+        plan.script = vec![two_clusters(plan); rounds];
+    }
+}
+
+/// The split that puts one copy of each twin, and every other correct validator, on the right.
+fn two_clusters(plan: &Plan) -> u32 {
+    let (mut split, mut process, mut right) = (0, 0, false);
+    for validator in plan.committee.weights.iter().zip(0..).map(|(_, at)| at) {
+        if plan.sinners.iter().any(|s| s.validator == validator) {
+            process += 1;
+            split |= 1 << process;
+        } else {
+            split |= u32::from(right) << process;
+            right = !right;
+        }
+        process += 1;
+    }
+    split
+}
