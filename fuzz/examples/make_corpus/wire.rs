@@ -1,21 +1,20 @@
-//! Writes the first inputs of every corpus: `cargo run -p probity-fuzz --example make_corpus`.
-//!
-//! The same inputs each time. Run it again after a change of format or limits, and look at what changed.
+//! Blocks, messages and streams, valid and with one fault each.
 
-use std::path::Path;
-use std::{fs, io};
+use std::io;
 
 use bytes::{Bytes, BytesMut};
 use probity_core::block::{CommitVote, EquivocationProof, genesis_ref};
 use probity_core::crypto::Digest;
 use probity_core::{
-    Block, BlockRef, CommitIndex, Header, Message, PROTOCOL_VERSION, Payload, Proposal, Round,
-    Slot, ValidatorIndex,
+    Block, BlockRef, COMMIT_RECORD_VERSION, CommitIndex, CommitRecord, Header, Message,
+    PROTOCOL_VERSION, Payload, Proposal, Round, Slot, ValidatorIndex,
 };
 use probity_fuzz::committee::{VALIDATORS, committee, keypair};
 use probity_transport::{FRAME_BYTES_MAX, encode_frame};
 
-fn main() -> io::Result<()> {
+use super::write;
+
+pub(super) fn write_all() -> io::Result<()> {
     let blocks = Blocks::make();
     let messages = messages(&blocks);
     for (name, bytes) in block_inputs(&blocks) {
@@ -25,18 +24,15 @@ fn main() -> io::Result<()> {
         write("decode_block", &format!("message-{name}"), message)?;
         write("decode_frame", name, &stream(&[message]))?;
     }
+    write(
+        "decode_block",
+        "commit-record",
+        &commit_record(&blocks).encode(),
+    )?;
     for (name, bytes) in stream_inputs(&messages) {
         write("decode_frame", name, &bytes)?;
     }
     Ok(())
-}
-
-fn write(target: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("corpus")
-        .join(target);
-    fs::create_dir_all(&directory)?;
-    fs::write(directory.join(name), bytes)
 }
 
 /// Two rounds of everybody's blocks, and one of the third round with everything a block can carry.
@@ -216,6 +212,26 @@ fn messages(blocks: &Blocks) -> Vec<(&'static str, Bytes)> {
         ("not-held", Message::NotHeld(vec![unknown]).encode()),
         ("replay", Message::Replay { after: Round(12) }.encode()),
     ]
+}
+
+/// A commit of the first two rounds.
+fn commit_record(blocks: &Blocks) -> CommitRecord {
+    let all = blocks.first.iter().chain(&blocks.second);
+    CommitRecord {
+        version: COMMIT_RECORD_VERSION,
+        epoch: 0,
+        index: CommitIndex(3),
+        previous: digest(2),
+        leader: blocks.second[0].reference(),
+        blocks: all
+            .enumerate()
+            .map(|(at, block)| (block.reference(), at % 3 == 0))
+            .collect(),
+        timestamp_ms: 1_700_000_000_000,
+        skipped: vec![blocks.laden.reference().slot(); 3],
+        schedule: 1,
+        reputation: digest(4),
+    }
 }
 
 fn stream(bodies: &[&Bytes]) -> Vec<u8> {
