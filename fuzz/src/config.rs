@@ -9,7 +9,7 @@ use probity::{CommitteeFile, Config, ConfigError, TransactionKind, ValidatorInfo
 use probity_core::Profile;
 use probity_core::crypto::Keypair;
 
-/// Reads `data` as the text of `committee.toml`, and as the free part of `node-0.toml`.
+/// Reads `data` as the text of `committee.toml`, or as the free part of `node-0.toml`.
 ///
 /// - Nothing panics, and every refusal says something.
 /// - A committee that is accepted is written and read back as the same one.
@@ -21,13 +21,14 @@ pub fn config(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
+    // Only what looks like the fields of a node is worth a write to a disk.
+    if text.contains('=') && !text.contains("validators") {
+        check_node(text);
+        return;
+    }
     match text.parse::<CommitteeFile>() {
         Ok(committee) => check_committee(&committee),
         Err(refused) => check_refusal(&refused),
-    }
-    // Only what looks like a list of fields is worth two writes to a disk.
-    if text.contains('=') {
-        check_node(text);
     }
 }
 

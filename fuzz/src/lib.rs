@@ -56,7 +56,7 @@ pub use decode_block::decode_block;
 pub use decode_frame::decode_frame;
 pub use lane_frames::lane_frames;
 pub use linearize_gc::linearize_gc;
-pub use replica_operations::replica_operations;
+pub use replica_operations::{Reached, replica_operations, run_replica};
 pub use signatures::signatures;
 pub use storage_model::storage_model;
 pub use storage_recovery::storage_recovery;

@@ -18,6 +18,8 @@ use crate::committee::{MostAccepted, small_committee};
 use peers::{Habit, Peers, Place};
 use shell::{Answers, ME, Shell};
 
+pub use shell::Reached;
+
 mod peers;
 mod shell;
 mod store;
@@ -33,8 +35,16 @@ mod store;
 /// # Panics
 /// When one of these promises is broken.
 pub fn replica_operations(data: &[u8]) {
+    run_replica(data);
+}
+
+/// The same, and how far it led.
+///
+/// # Panics
+/// As [`replica_operations`].
+pub fn run_replica(data: &[u8]) -> Reached {
     let Some((which, operations)) = data.split_first() else {
-        return;
+        return Reached::default();
     };
     let committee = &COMMITTEES[usize::from(*which) % COMMITTEES.len()];
     let mut world = World {
@@ -43,6 +53,7 @@ pub fn replica_operations(data: &[u8]) {
         others: committee.indices().skip(1).collect(),
         forged: false,
         equivocated: false,
+        sent_known: 0,
     };
     let mut input = Unstructured::new(operations);
     for _ in 0..OPERATIONS_MAX {
@@ -52,6 +63,7 @@ pub fn replica_operations(data: &[u8]) {
         world.after_step();
     }
     world.finish();
+    world.shell.reached
 }
 
 struct World {
@@ -63,6 +75,8 @@ struct World {
     forged: bool,
     /// The Byzantine one has made two blocks of a slot.
     equivocated: bool,
+    /// Own blocks that the peers know of.
+    sent_known: usize,
 }
 
 impl World {
@@ -306,22 +320,15 @@ impl World {
     }
 
     fn after_step(&mut self) {
-        for block in &self.shell.sent[self.sent_known()..] {
+        for block in &self.shell.sent[self.sent_known..] {
             self.peers.add(block.clone());
         }
+        self.sent_known = self.shell.sent.len();
         let amnesia = self.shell.replica.status().amnesia;
         assert!(
             !amnesia || self.forged,
             "the replica takes its own block for a forgery"
         );
-    }
-
-    /// Own blocks are few, and known in the order in which they were sent.
-    fn sent_known(&self) -> usize {
-        let known = |sent: &&probity_core::VerifiedBlock| {
-            self.peers.position(&sent.block().reference()).is_some()
-        };
-        self.shell.sent.iter().take_while(known).count()
     }
 
     /// Agreement with a validator that got every block in order.

@@ -73,14 +73,12 @@ fn check_list(list: &[Vec<u8>]) {
     let expected: Vec<bool> = transactions.iter().map(|bytes| is_valid(bytes)).collect();
     let first = expected.iter().position(|valid| !valid);
     let cold = SignedEnvelope::new(NETWORK);
-    for check in [&cold, &cold, &*CHECK] {
-        assert_eq!(
-            check.verdicts(&transactions),
-            expected,
-            "a list changes a verdict"
-        );
-    }
-    assert_eq!(cold.first_invalid(&transactions), first);
+    assert_eq!(
+        cold.verdicts(&transactions),
+        expected,
+        "a list changes a verdict"
+    );
+    assert_eq!(CHECK.first_invalid(&transactions), first);
     list.iter().for_each(|bytes| {
         check_alone(bytes);
         check_door(bytes);
@@ -130,4 +128,4 @@ static CHECK: LazyLock<SignedEnvelope> = LazyLock::new(|| SignedEnvelope::new(NE
 const NETWORK: Digest = Digest([0x11; 32]);
 const NOW_MS: u64 = 1_700_000_000_000;
 /// A signature costs three verifications here.
-const TRANSACTIONS_MAX: usize = 4;
+const TRANSACTIONS_MAX: usize = 2;

@@ -6,7 +6,7 @@ use probity_core::block::genesis_ref;
 use probity_core::crypto::{Context, hash};
 use probity_core::limits::{
     COMMIT_VOTES_MAX, EVIDENCE_MAX, HEADER_BYTES_MAX, PAYLOAD_BYTES_MAX, PAYLOAD_TRANSACTIONS_MAX,
-    TRANSACTION_BYTES_MAX,
+    TRANSACTION_BYTES_MAX, VALIDATORS_MAX,
 };
 use probity_core::{
     BlockRef, Committee, Header, PROTOCOL_VERSION, Proposal, Reject, Round, verify_block as verify,
@@ -86,7 +86,8 @@ fn judge(input: &mut Unstructured<'_>) -> Result<()> {
 
 /// R4.5: what is refused before anything is allocated for it.
 fn keeps_sizes(header: &Header, signed_header_bytes: usize) -> bool {
-    header.commit_votes.len() <= COMMIT_VOTES_MAX
+    header.parents.len() <= VALIDATORS_MAX
+        && header.commit_votes.len() <= COMMIT_VOTES_MAX
         && header.evidence.len() <= EVIDENCE_MAX
         && signed_header_bytes <= HEADER_BYTES_MAX
 }

@@ -71,6 +71,35 @@ fn the_corpus_has_blocks_that_are_accepted() {
     );
 }
 
+/// A replica that never commits or crashes would have nothing to get wrong.
+#[test]
+fn the_corpus_leads_replicas_far() {
+    let runs = inputs("replica_operations");
+    let runs = runs
+        .iter()
+        .map(|path| probity_fuzz::run_replica(&fs::read(path).unwrap()));
+    let mut sum = [0; 7];
+    for reached in runs {
+        let counts = [
+            reached.commits,
+            reached.collected_rounds as usize,
+            reached.certificates,
+            reached.proofs,
+            reached.recoveries,
+            reached.requests,
+            reached.collected_blocks,
+        ];
+        sum.iter_mut()
+            .zip(counts)
+            .for_each(|(sum, count)| *sum += count);
+    }
+    let least = [3000, 200, 10, 10, 50, 10, 1];
+    assert!(
+        sum.iter().zip(least).all(|(sum, least)| *sum >= least),
+        "{sum:?} of {least:?}"
+    );
+}
+
 fn run(target: &str, function: fn(&[u8])) {
     for path in inputs(target) {
         println!("{}", path.display()); // shown when the target panics

@@ -17,6 +17,7 @@ use crate::committee::{MostAccepted, member_keypair};
 pub(super) struct Peers {
     committee: Arc<Committee>,
     pub(super) blocks: Vec<VerifiedBlock>,
+    positions: BTreeMap<BlockRef, usize>,
     by_slot: BTreeMap<Slot, Vec<BlockRef>>,
     /// What the next blocks vote for (R25).
     pub(super) votes: Vec<CommitVote>,
@@ -55,6 +56,7 @@ impl Peers {
         let mut peers = Self {
             committee: Arc::clone(committee),
             blocks: Vec::new(),
+            positions: BTreeMap::new(),
             by_slot: BTreeMap::new(),
             votes: Vec::new(),
             proofs: Vec::new(),
@@ -112,14 +114,13 @@ impl Peers {
             .entry(reference.slot())
             .or_default()
             .push(reference);
+        self.positions.insert(reference, self.blocks.len());
         self.blocks.push(verified);
         self.blocks.len() - 1
     }
 
     pub(super) fn position(&self, reference: &BlockRef) -> Option<usize> {
-        self.blocks
-            .iter()
-            .position(|known| known.block().reference() == *reference)
+        self.positions.get(reference).copied()
     }
 
     fn last_round(&self, author: ValidatorIndex) -> Round {
@@ -237,4 +238,4 @@ pub(super) fn sign(mut header: Header, payload: Payload) -> Bytes {
 }
 
 /// A block costs a signature and its verification.
-const BLOCKS_MAX: usize = 400;
+const BLOCKS_MAX: usize = 250;

@@ -7,9 +7,9 @@ use probity_core::block::PREIMAGE_BYTES;
 use probity_core::crypto::Digest;
 use probity_core::record::{Record, RecordSource, RecordTable, commit_key, epoch_key, read_block};
 use probity_core::{
-    Block, BlockRef, Commit, CommitIndex, Committee, Message, Output, Payload, PayloadRoom,
-    PersistTicket, ProposalContent, Recovered, Replica, ReplicaConfig, Round, Time, ValidatorIndex,
-    VerifiedBlock, verify_block, verify_evidence,
+    Block, BlockRef, Commit, CommitIndex, Committee, Message, Outcome, Output, Payload,
+    PayloadRoom, PersistTicket, ProposalContent, Recovered, Replica, ReplicaConfig, Round, Time,
+    ValidatorIndex, VerifiedBlock, verify_block, verify_evidence,
 };
 
 use super::store::Store;
@@ -38,6 +38,26 @@ pub(super) struct Shell {
     pub(super) transaction: Option<u8>,
     /// Whether `ProposalWanted` is answered at once, as its contract says, or when the fuzzer likes.
     pub(super) answers: Answers,
+    pub(super) reached: Reached,
+}
+
+/// What a run has met, so that a corpus gone dull fails a test.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Reached {
+    /// Commits that left the replica.
+    pub commits: usize,
+    /// Rounds that it collected.
+    pub collected_rounds: u32,
+    /// Certificates of commits.
+    pub certificates: usize,
+    /// Proofs of equivocation.
+    pub proofs: usize,
+    /// Crashes that it came back from with a commit on its disk.
+    pub recoveries: usize,
+    /// Requests for blocks that it lacked.
+    pub requests: usize,
+    /// Own blocks that were collected before they were ordered.
+    pub collected_blocks: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -81,6 +101,7 @@ impl Shell {
             durable: BTreeSet::new(),
             transaction: None,
             answers: Answers::AtOnce,
+            reached: Reached::default(),
         };
         shell.life.next_commit = CommitIndex(1);
         shell.drain();
@@ -154,6 +175,7 @@ impl Shell {
             last >= output,
             "commit {output} left the replica before it was durable"
         );
+        self.reached.recoveries += usize::from(last > CommitIndex::GENESIS);
         self.life = Life {
             next_commit: last.next(),
             ..Life::default()
@@ -166,6 +188,7 @@ impl Shell {
         for _ in 0..OUTPUTS_MAX {
             let Some(output) = self.replica.poll_output() else {
                 self.replica.check();
+                self.reached.collected_rounds = self.replica.status().gc_round.0;
                 return;
             };
             self.carry_out(output);
@@ -198,13 +221,17 @@ impl Shell {
             Output::Serve { refs, .. } => assert!(!refs.is_empty()),
             Output::ServeReplay { .. } => {}
             Output::Commit(commit) => self.check_commit(&commit),
-            Output::Outcome { round, .. } => {
+            Output::Outcome { round, outcome } => {
+                self.reached.collected_blocks += usize::from(outcome == Outcome::Collected);
                 assert!(
                     self.life.ended.insert(round),
                     "own round {round} ended twice"
                 );
             }
-            Output::Evidence(proof) => assert!(verify_evidence(&proof, &self.committee)),
+            Output::Evidence(proof) => {
+                self.reached.proofs += 1;
+                assert!(verify_evidence(&proof, &self.committee));
+            }
             Output::Certified(certificate) => {
                 assert!(
                     certificate.verify(&self.committee),
@@ -212,6 +239,7 @@ impl Shell {
                 );
                 assert!(certificate.index > self.life.certified, "certificates rise");
                 self.life.certified = certificate.index;
+                self.reached.certificates += 1;
             }
         }
     }
@@ -304,6 +332,7 @@ impl Shell {
             && self.life.requests.len() < REQUESTS_MAX
         {
             self.life.requests.push((to, refs));
+            self.reached.requests += 1;
         }
     }
 
@@ -312,6 +341,7 @@ impl Shell {
         let index = commit.index();
         assert_eq!(index, self.life.next_commit, "commit indices have no gap");
         self.life.next_commit = index.next();
+        self.reached.commits += 1;
         let known = *self.commits.entry(index).or_insert(commit.digest);
         assert_eq!(
             known, commit.digest,

@@ -19,6 +19,8 @@ pub(super) struct Crafted {
     pub(super) signature: Signature,
     /// It was made to satisfy ZIP-215, and nothing was damaged since.
     pub(super) keeps_the_rule: bool,
+    /// Whether its key is to be tried at the doors of committee and client too, which takes longer than to verify.
+    pub(super) checks_doors: bool,
 }
 
 impl Crafted {
@@ -40,6 +42,7 @@ impl Crafted {
             message: message.to_vec(),
             signature: Signature([0; 64]),
             keeps_the_rule: true,
+            checks_doors: input.ratio(1_u8, 8_u8)?,
         };
         crafted.signature.0[..32].copy_from_slice(&commitment);
         crafted.signature.0[32..].copy_from_slice(s.as_bytes());
@@ -123,6 +126,7 @@ pub(super) fn honest(which: u8) -> &'static (Crafted, PublicKey) {
                     signature: keypair.sign(&message),
                     message,
                     keeps_the_rule: true,
+                    checks_doors: false,
                 };
                 (honest, keypair.public())
             })
