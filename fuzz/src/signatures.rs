@@ -42,7 +42,7 @@ impl Batch {
         let mut members = Vec::new();
         // Mostly small, for speed; a few are of more than one group.
         let size = match input.arbitrary::<u8>()? {
-            small @ 0..=249 => 1 + usize::from(small) % BATCH_USUAL,
+            small @ 0..=253 => 1 + usize::from(small) % BATCH_USUAL,
             _ => BATCH_MAX,
         };
         let form = if input.arbitrary()? {
@@ -129,6 +129,6 @@ fn check_doors(bytes: &[u8; 32]) {
 
 /// Enough for one group of the batch to fail and another to hold.
 const BATCH_MAX: usize = 40;
-const BATCH_USUAL: usize = 5;
+const BATCH_USUAL: usize = 4;
 /// Strange ones cost two single verifications each.
 const STRANGE_MAX: usize = 2;

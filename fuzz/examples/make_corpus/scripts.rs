@@ -56,8 +56,10 @@ fn days() -> Vec<(&'static str, Vec<u8>)> {
             })
             .collect()
     };
+    let slow_disk = [4, 1, 0, 0, 19, 12, 17, 1, 18, 0].repeat(50);
     vec![
         ("quiet", quiet),
+        ("slow-disk", slow_disk),
         ("crashes", strewn(&[22, 1], 3)),
         ("equivocation", strewn(&[8, 0xff, 0x01, 0], 2)),
         ("invented-parents", strewn(&[6, 0x01, 0x64, 0], 4)),

@@ -24,11 +24,9 @@ pub(super) fn write_all() -> io::Result<()> {
         write("decode_block", &format!("message-{name}"), message)?;
         write("decode_frame", name, &stream(&[message]))?;
     }
-    write(
-        "decode_block",
-        "commit-record",
-        &commit_record(&blocks).encode(),
-    )?;
+    for (name, record) in records(&commit_record(&blocks)) {
+        write("decode_block", name, &record)?;
+    }
     for (name, bytes) in stream_inputs(&messages) {
         write("decode_frame", name, &bytes)?;
     }
@@ -232,6 +230,23 @@ fn commit_record(blocks: &Blocks) -> CommitRecord {
         schedule: 1,
         reputation: digest(4),
     }
+}
+
+/// The record, and what must not pass for one.
+fn records(record: &CommitRecord) -> Vec<(&'static str, Vec<u8>)> {
+    let sound = record.encode().to_vec();
+    let first = record.blocks[0].0.digest;
+    let digest_at = sound
+        .windows(32)
+        .rposition(|window| window == first.as_bytes());
+    let mut flag = sound.clone();
+    flag[digest_at.expect("the record names its blocks") + 32] = 2;
+    vec![
+        ("record-trailing", [&sound[..], b"!"].concat()),
+        ("record-cut", sound[..sound.len() - 1].to_vec()),
+        ("record-void-flag-2", flag),
+        ("record", sound),
+    ]
 }
 
 fn stream(bodies: &[&Bytes]) -> Vec<u8> {

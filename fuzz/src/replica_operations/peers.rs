@@ -1,9 +1,9 @@
 //! The other validators: they make valid blocks of every kind, and one of them equivocates.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use probity_core::block::{CommitVote, EquivocationProof, genesis_ref};
 use probity_core::crypto::Digest;
 use probity_core::{
@@ -90,9 +90,8 @@ impl Peers {
         } else {
             Payload::empty()
         };
-        let block = sign(header, payload);
-        let verified = verify_block(&block, &self.committee, &MostAccepted);
-        Some(self.add(verified.expect("peers make valid blocks")))
+        let verified = signed_and_verified(header, payload, &self.committee);
+        Some(self.add(verified))
     }
 
     /// Takes a block of the replica itself, or one made elsewhere.
@@ -225,17 +224,40 @@ impl Peers {
     }
 }
 
-/// The bytes of a block, signed by its author.
-pub(super) fn sign(mut header: Header, payload: Payload) -> Bytes {
+/// The block, signed by its author and verified.
+///
+/// Keeps the last ones: inputs that differ late have most of their blocks in common, and signatures are what a run
+/// costs. It cannot change a run, because both are functions of the header.
+fn signed_and_verified(
+    mut header: Header,
+    payload: Payload,
+    committee: &Committee,
+) -> VerifiedBlock {
     header.payload = payload.describe();
     let author = header.author;
     let proposal = Proposal::new(header, payload);
-    let signature = member_keypair(author).sign(&proposal.preimage());
-    let block = proposal.seal(signature);
-    [&block.signed_header()[..], block.payload().bytes()]
-        .concat()
-        .into()
+    let digest = proposal.header_digest();
+    KEPT.with_borrow_mut(|kept| {
+        if let Some(known) = kept.get(&digest) {
+            return known.clone();
+        }
+        if kept.len() >= KEPT_MAX {
+            kept.clear();
+        }
+        let signature = member_keypair(author).sign(&proposal.preimage());
+        let block = proposal.seal(signature);
+        let bytes = [&block.signed_header()[..], block.payload().bytes()].concat();
+        let verified = verify_block(&bytes.into(), committee, &MostAccepted);
+        let verified = verified.expect("peers make valid blocks");
+        kept.insert(digest, verified.clone());
+        verified
+    })
 }
 
+thread_local! {
+    static KEPT: RefCell<BTreeMap<Digest, VerifiedBlock>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+const KEPT_MAX: usize = 20_000;
 /// A block costs a signature and its verification.
 const BLOCKS_MAX: usize = 250;

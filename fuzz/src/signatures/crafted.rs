@@ -26,8 +26,8 @@ pub(super) struct Crafted {
 impl Crafted {
     /// `A = [a]B + torsion`, `R = [r]B + torsion`, `s = r + ka`, each part in one of its encodings; then damage.
     pub(super) fn draw(input: &mut Unstructured<'_>) -> Result<Self> {
-        let a = Scalar::from(input.int_in_range(0..=3_u64)?);
-        let r = Scalar::from(input.int_in_range(0..=2_u64)?);
+        let a = input.int_in_range(0..=SCALARS_MAX)?;
+        let r = input.int_in_range(0..=SCALARS_MAX)?;
         let key = encode(input, a)?;
         let commitment = encode(input, r)?;
         let length = usize::from(input.arbitrary::<u8>()? % 8);
@@ -36,7 +36,7 @@ impl Crafted {
             .chain_update(commitment)
             .chain_update(key)
             .chain_update(message);
-        let s = r + Scalar::from_hash(hash) * a;
+        let s = Scalar::from(r) + Scalar::from_hash(hash) * Scalar::from(a);
         let mut crafted = Self {
             key,
             message: message.to_vec(),
@@ -68,16 +68,25 @@ impl Crafted {
 }
 
 /// `[scalar]B` plus a point of small order; a point of small order alone in any encoding that decodes to it.
-fn encode(input: &mut Unstructured<'_>, scalar: Scalar) -> Result<[u8; 32]> {
-    if scalar == Scalar::ZERO {
-        let encodings = &*SMALL_ORDER_ENCODINGS;
-        return Ok(*input.choose(encodings)?);
+fn encode(input: &mut Unstructured<'_>, scalar: u64) -> Result<[u8; 32]> {
+    if scalar == 0 {
+        return Ok(*input.choose(&SMALL_ORDER_ENCODINGS)?);
     }
-    let torsion = input.choose(&EIGHT_TORSION)?;
-    Ok((EdwardsPoint::mul_base(&scalar) + torsion)
-        .compress()
-        .to_bytes())
+    let of_scalar = usize::try_from(scalar - 1).expect("scalars are small") * EIGHT_TORSION.len();
+    let torsion = input.choose_index(EIGHT_TORSION.len())?;
+    Ok(POINT_ENCODINGS[of_scalar + torsion])
 }
+
+/// For each scalar from 1 on, its point with each part of small order.
+static POINT_ENCODINGS: LazyLock<Vec<[u8; 32]>> = LazyLock::new(|| {
+    (1..=SCALARS_MAX)
+        .map(|scalar| EdwardsPoint::mul_base(&Scalar::from(scalar)))
+        .flat_map(|point| EIGHT_TORSION.map(|torsion| (point + torsion).compress().to_bytes()))
+        .collect()
+});
+
+/// Which scalars they are does not matter, and few of them save most of the time.
+const SCALARS_MAX: u64 = 3;
 
 /// Every encoding of a point of small order, the unreduced ones too: all that differ from 0 or p by little, with
 /// either sign, and those that the curve library writes.
