@@ -135,7 +135,11 @@ impl World {
             10 => self.answer_request(which),
             11 => self.deliver_damaged(from, which, input)?,
             12 => {
-                let link = if which % 3 == 0 { Link::Down } else { Link::Up };
+                let link = if which.is_multiple_of(3) {
+                    Link::Down
+                } else {
+                    Link::Up
+                };
                 self.shell
                     .tell(|replica, now| replica.handle_link(now, from, link));
             }
@@ -170,8 +174,8 @@ impl World {
                 self.tick(due.unwrap_or(self.shell.now).max(self.shell.now.plus_us(1)));
             }
             21 => {
-                self.shell.transaction = (which % 2 == 0).then_some(which);
-                let pending = if which % 2 == 0 {
+                self.shell.transaction = (which.is_multiple_of(2)).then_some(which);
+                let pending = if which.is_multiple_of(2) {
                     Pending::Some
                 } else {
                     Pending::None
@@ -181,7 +185,7 @@ impl World {
             }
             22 => self.shell.restart(usize::from(which % 8)),
             23 => {
-                let later = which % 2 == 0;
+                let later = which.is_multiple_of(2);
                 self.shell.answers = if later {
                     Answers::Later
                 } else {
@@ -190,7 +194,7 @@ impl World {
             }
             24 => self
                 .shell
-                .propose((which % 4 == 0).then_some(Round(u32::from(which / 4)))),
+                .propose((which.is_multiple_of(4)).then_some(Round(u32::from(which / 4)))),
             _ => self.catch_up(u64::from(which) * 100),
         }
         Ok(())
@@ -224,7 +228,7 @@ impl World {
         };
         for reference in refs {
             match self.peers.position(&reference) {
-                Some(at) if which % 4 > 0 => self.deliver(peer, at),
+                Some(at) if !which.is_multiple_of(4) => self.deliver(peer, at),
                 _ => self.shell.tell(|replica, now| {
                     replica.handle_not_held(now, peer, &[reference]);
                 }),

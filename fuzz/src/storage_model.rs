@@ -24,7 +24,7 @@ pub fn storage_model(data: &[u8]) {
 fn run(input: &mut Unstructured<'_>) -> Result<()> {
     let place = tempfile::tempdir().expect("a directory");
     let options = LmdbOptions {
-        limit_bytes: 64 * 1024 << input.int_in_range(0..=4)?,
+        limit_bytes: (64 * 1024) << input.int_in_range(0..=4)?,
         absent: Absent::Create,
     };
     let open = || LmdbStorage::open_with(place.path(), &options).expect("the directory is ours");

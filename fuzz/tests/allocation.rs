@@ -62,7 +62,7 @@ fn a_record_that_announces_much_takes_bounded_memory() {
 fn block(transactions: &[&[u8]]) -> Bytes {
     let payload = Payload::from_transactions(transactions);
     let author = ValidatorIndex(0);
-    let parent = |author| genesis_ref(committee(), author).unwrap();
+    let parent = |author| genesis_ref(committee(), author).expect("a member");
     let header = Header {
         version: PROTOCOL_VERSION,
         chain: *committee().chain(),

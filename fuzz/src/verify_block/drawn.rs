@@ -36,7 +36,7 @@ impl Drawn {
             table_is_sound: true,
             evidence_is_sound: true,
         };
-        drawn.set_payload(transactions(input)?);
+        drawn.set_payload(&transactions(input)?);
         let faults = match input.arbitrary::<u8>()? {
             0..=60 => 0,
             61..=160 => 1,
@@ -49,8 +49,8 @@ impl Drawn {
         Ok(drawn)
     }
 
-    fn set_payload(&mut self, transactions: Vec<Vec<u8>>) {
-        self.payload = Payload::from_transactions(&transactions);
+    fn set_payload(&mut self, transactions: &[Vec<u8>]) {
+        self.payload = Payload::from_transactions(transactions);
         self.payload_bytes = self.payload.bytes().clone();
         self.header.payload = self.payload.describe();
         self.table_is_sound = true;
@@ -77,7 +77,7 @@ impl Drawn {
             18 => self.break_table(input)?,
             _ => {
                 let extreme = input.int_in_range(65_530..=65_540)?;
-                self.set_payload(vec![vec![b'x'; extreme]]);
+                self.set_payload(&[vec![b'x'; extreme]]);
             }
         }
         Ok(())
