@@ -3,13 +3,15 @@
 use bytes::Bytes;
 use probity_core::limits::{PAYLOAD_BYTES_MAX, PAYLOAD_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
 use probity_core::record::{RecordSource, RecordTable, read_block};
-use probity_core::{Block, Payload, Proposal, verify_block};
+use probity_core::{
+    Block, CommitRecord, Payload, Proposal, Rejected, VerifiedBlock, digest_of, verify_block,
+};
 
-use crate::check_message;
-use crate::committee::{AcceptAll, committee};
+use crate::committee::{MostAccepted, committee};
 use crate::sign_anew::{Describe, SignedAnew, sign_anew};
+use crate::{bounded, check_message};
 
-/// Judges `data` as a block and as a message.
+/// Judges `data` as a block, as a message and as a commit record.
 ///
 /// - Nothing panics, whatever the bytes are.
 /// - A block that is accepted keeps R4 and re-encodes to the same bytes (R2).
@@ -21,7 +23,8 @@ use crate::sign_anew::{Describe, SignedAnew, sign_anew};
 pub fn decode_block(data: &[u8]) {
     let bytes = Bytes::copy_from_slice(data);
     check_message(&bytes);
-    if let Ok(verified) = verify_block(&bytes, committee(), &AcceptAll) {
+    check_record(&bytes);
+    if let Ok(verified) = verify(&bytes) {
         check_accepted(verified.block(), &bytes);
     }
     for describe in [Describe::AsFound, Describe::Payload] {
@@ -31,8 +34,27 @@ pub fn decode_block(data: &[u8]) {
     }
 }
 
+/// Decodes and checks, within bounded memory (V33).
+fn verify(bytes: &Bytes) -> Result<VerifiedBlock, Rejected> {
+    bounded(bytes.len(), || {
+        verify_block(bytes, committee(), &MostAccepted)
+    })
+}
+
+/// A commit record that decodes has one encoding (R2); catch-up carries it from one disk to another.
+fn check_record(bytes: &Bytes) {
+    if let Ok(record) = bounded(bytes.len(), || CommitRecord::decode(bytes)) {
+        assert_eq!(
+            record.encode(),
+            *bytes,
+            "a record re-encodes to other bytes"
+        );
+        assert_eq!(record.digest(), digest_of(bytes));
+    }
+}
+
 fn check_signed_anew(signed: &SignedAnew) {
-    match verify_block(&signed.bytes, committee(), &AcceptAll) {
+    match verify(&signed.bytes) {
         Ok(verified) => check_accepted(verified.block(), &signed.bytes),
         Err(rejected) => {
             // R25: votes count under a valid signature, whatever else is wrong. Round 0 and lists over their limits

@@ -8,11 +8,11 @@
 
 use bytes::Bytes;
 use probity_core::block::preimage;
-use probity_core::crypto::{Context, hash};
+use probity_core::crypto::{Context, Digest, hash};
 use probity_core::limits::{COMMIT_VOTES_MAX, EVIDENCE_MAX, HEADER_BYTES_MAX, VALIDATORS_MAX};
 use probity_core::{PROTOCOL_VERSION, Round, Slot, ValidatorIndex};
 
-use crate::committee::{VALIDATORS, committee, keypair};
+use crate::committee::{VALIDATORS, committee, member_keypair};
 
 /// What the header says about its payload.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,21 +46,22 @@ pub(crate) fn sign_anew(data: &[u8], describe: Describe) -> Option<SignedAnew> {
         bytes[88..92].copy_from_slice(&u32::try_from(payload.len()).ok()?.to_le_bytes());
     }
 
-    // R3, from the bytes alone.
-    let body = hash(Context::HeaderBody, &[&bytes[..layout.votes]]);
-    let votes = hash(
-        Context::CommitVotes,
-        &[&bytes[layout.votes..layout.signature]],
-    );
-    let header = hash(Context::Header, &[body.as_bytes(), votes.as_bytes()]);
+    let header = layout.header_digest(&bytes);
     let slot = Slot { round, author };
     let message = preimage(committee().chain(), committee().epoch(), slot, &header);
-    let signature = keypair(author).sign(&message);
+    let signature = member_keypair(author).sign(&message);
     bytes[layout.signature..][..64].copy_from_slice(&signature.0);
     Some(SignedAnew {
         bytes: bytes.into(),
         judged: layout.within_limits && round.0 > 0,
     })
+}
+
+/// The digest of a header that is not signed yet (R3); `None` when the bytes are not laid out like one.
+pub(crate) fn header_digest(unsigned: &[u8]) -> Option<Digest> {
+    let signed = [unsigned, &[0; 64]].concat();
+    let layout = Layout::read(&signed)?;
+    Some(layout.header_digest(&signed))
 }
 
 /// Where the parts of variable length begin.
@@ -88,5 +89,12 @@ impl Layout {
             signature,
             within_limits,
         })
+    }
+
+    /// R3, from the bytes alone.
+    fn header_digest(&self, bytes: &[u8]) -> Digest {
+        let body = hash(Context::HeaderBody, &[&bytes[..self.votes]]);
+        let votes = hash(Context::CommitVotes, &[&bytes[self.votes..self.signature]]);
+        hash(Context::Header, &[body.as_bytes(), votes.as_bytes()])
     }
 }

@@ -80,7 +80,7 @@
 //!
 //! # Features
 //!
-//! `quic` (default): [`QuicTransport`]. `testing`: the [`conformance`] suite.
+//! `quic` (default): [`QuicTransport`]. `testing`: the [`conformance`] suite, and [`LoneLanes`].
 //!
 //! Out of scope: broadcast and gossip (the engine sends to each), routing, and discovery (the
 //! committee record says who listens where).
@@ -110,6 +110,9 @@ pub use frame::{
 pub use inbox::{Event, Inbox, InboxLimits, InboxReceiver, RecvStatus, inbox};
 pub use memory::{MemoryNetwork, MemoryTransport};
 pub use peer::{Lane, Peer, PeerId};
+#[cfg(feature = "quic")]
+#[cfg(all(feature = "quic", feature = "testing"))]
+pub use quic::LoneLanes;
 #[cfg(feature = "quic")]
 pub use quic::{NetworkKey, QueueLimits, QuicOptions, QuicTransport, TransportError};
 pub use stats::TransportStats;

@@ -32,6 +32,8 @@ use lanes::{Bell, Push};
 use peers::PeerTable;
 
 pub use identity::NetworkKey;
+#[cfg(feature = "testing")]
+pub use lanes::LoneLanes;
 pub use lanes::QueueLimits;
 
 mod congestion;

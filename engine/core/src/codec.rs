@@ -140,14 +140,19 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A list whose count was read: refused above `allowed`, before anything is allocated.
+    /// A list whose count was read: refused above what is allowed, before anything is allocated, and then allocated
+    /// for no more items than the bytes at hand can hold (V33).
     pub(crate) fn list<T>(
         &mut self,
         count: usize,
-        limit: (&'static str, usize),
+        of: ListOf,
         mut item: impl FnMut(&mut Self) -> Result<T, DecodeError>,
     ) -> Result<Vec<T>, DecodeError> {
-        let (what, allowed) = limit;
+        let ListOf {
+            what,
+            item_bytes,
+            allowed,
+        } = of;
         if count > allowed {
             return Err(DecodeError::Limit {
                 what,
@@ -155,13 +160,30 @@ impl<'a> Reader<'a> {
                 allowed,
             });
         }
-        let mut items = Vec::with_capacity(count.min(self.remaining()));
+        let mut items = Vec::with_capacity(count.min(self.remaining() / item_bytes));
         for _ in 0..count {
             items.push(item(self)?);
         }
         Ok(items)
     }
 }
+
+/// What a list holds, and how much of it.
+#[derive(Clone, Copy)]
+pub(crate) struct ListOf {
+    pub(crate) what: &'static str,
+    /// Bytes of one encoded item.
+    pub(crate) item_bytes: usize,
+    /// The most items there may be.
+    pub(crate) allowed: usize,
+}
+
+/// Bytes of an encoded block reference.
+pub(crate) const BLOCK_REF_BYTES: usize = 4 + 2 + 32;
+/// Bytes of an encoded commit vote.
+const COMMIT_VOTE_BYTES: usize = 8 + 32;
+/// Bytes of an encoded equivocation proof.
+const PROOF_BYTES: usize = 4 + 2 + 2 * (32 + 64);
 
 /// Appends values in their canonical bytes.
 pub(crate) trait Put: BufMut {
@@ -256,22 +278,46 @@ fn read_header(reader: &mut Reader<'_>) -> Result<(Header, usize), DecodeError> 
         count: reader.u32()?,
     };
     let count = usize::from(reader.u16()?);
-    let parents = reader.list(count, ("parents", VALIDATORS_MAX), Reader::block_ref)?;
+    let parents = reader.list(
+        count,
+        ListOf {
+            what: "parents",
+            item_bytes: BLOCK_REF_BYTES,
+            allowed: VALIDATORS_MAX,
+        },
+        Reader::block_ref,
+    )?;
     let count = usize::from(reader.u8()?);
-    let evidence = reader.list(count, ("proofs", EVIDENCE_MAX), |r| {
-        let (round, author) = (Round(r.u32()?), ValidatorIndex(r.u16()?));
-        let first = (r.digest()?, r.signature()?);
-        let second = (r.digest()?, r.signature()?);
-        Ok(EquivocationProof {
-            round,
-            author,
-            first,
-            second,
-        })
-    })?;
+    let evidence = reader.list(
+        count,
+        ListOf {
+            what: "proofs",
+            item_bytes: PROOF_BYTES,
+            allowed: EVIDENCE_MAX,
+        },
+        |r| {
+            let (round, author) = (Round(r.u32()?), ValidatorIndex(r.u16()?));
+            let first = (r.digest()?, r.signature()?);
+            let second = (r.digest()?, r.signature()?);
+            Ok(EquivocationProof {
+                round,
+                author,
+                first,
+                second,
+            })
+        },
+    )?;
     let body_length = reader.position();
     let count = usize::from(reader.u8()?);
-    let commit_votes = reader.list(count, ("votes", COMMIT_VOTES_MAX), Reader::commit_vote)?;
+    let commit_votes = reader.list(
+        count,
+        ListOf {
+            what: "votes",
+            item_bytes: COMMIT_VOTE_BYTES,
+            allowed: COMMIT_VOTES_MAX,
+        },
+        Reader::commit_vote,
+    )?;
     let header = Header {
         version,
         chain,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::block::{Block, BlockRef, Slot};
-use crate::codec::{DecodeError, Put, Reader};
+use crate::codec::{BLOCK_REF_BYTES, DecodeError, ListOf, Put, Reader};
 use crate::crypto::{Context, Digest, hash};
 use crate::id::{CommitIndex, Round, ValidatorIndex};
 use crate::order::Path;
@@ -82,24 +82,40 @@ impl CommitRecord {
         let schedule = reader.u64()?;
         let reputation = reader.digest()?;
         let count = reader.u32()? as usize;
-        let blocks = reader.list(count, ("blocks", RECORD_LIST_MAX), |r| {
-            let reference = r.block_ref()?;
-            match r.u8()? {
-                0 => Ok((reference, false)),
-                1 => Ok((reference, true)),
-                found => Err(DecodeError::Tag {
-                    what: "void flag",
-                    found,
-                }),
-            }
-        })?;
+        let blocks = reader.list(
+            count,
+            ListOf {
+                what: "blocks",
+                item_bytes: BLOCK_REF_BYTES + 1,
+                allowed: RECORD_LIST_MAX,
+            },
+            |r| {
+                let reference = r.block_ref()?;
+                match r.u8()? {
+                    0 => Ok((reference, false)),
+                    1 => Ok((reference, true)),
+                    found => Err(DecodeError::Tag {
+                        what: "void flag",
+                        found,
+                    }),
+                }
+            },
+        )?;
         let count = reader.u32()? as usize;
-        let skipped = reader.list(count, ("skipped slots", RECORD_LIST_MAX), |r| {
-            Ok(Slot {
-                round: Round(r.u32()?),
-                author: ValidatorIndex(r.u16()?),
-            })
-        })?;
+        let skipped = reader.list(
+            count,
+            ListOf {
+                what: "skipped slots",
+                item_bytes: 4 + 2,
+                allowed: RECORD_LIST_MAX,
+            },
+            |r| {
+                Ok(Slot {
+                    round: Round(r.u32()?),
+                    author: ValidatorIndex(r.u16()?),
+                })
+            },
+        )?;
         reader.finish()?;
         Ok(Self {
             version,

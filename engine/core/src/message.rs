@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::block::{Block, BlockRef};
-use crate::codec::{DecodeError, Put, Reader};
+use crate::codec::{BLOCK_REF_BYTES, DecodeError, ListOf, Put, Reader};
 use crate::id::Round;
 use crate::limits::REQUEST_REFS_MAX;
 
@@ -118,5 +118,13 @@ fn tagged_refs(tag: u8, refs: &[BlockRef]) -> Bytes {
 
 fn read_refs(reader: &mut Reader<'_>) -> Result<Vec<BlockRef>, DecodeError> {
     let count = usize::from(reader.u8()?);
-    reader.list(count, ("references", REQUEST_REFS_MAX), Reader::block_ref)
+    reader.list(
+        count,
+        ListOf {
+            what: "references",
+            item_bytes: BLOCK_REF_BYTES,
+            allowed: REQUEST_REFS_MAX,
+        },
+        Reader::block_ref,
+    )
 }

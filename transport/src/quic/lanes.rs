@@ -230,6 +230,46 @@ impl WriteBatch {
     }
 }
 
+/// One peer's outgoing queues without a network, for tests and fuzz targets: frames in, the chunks of a stream out.
+#[cfg(feature = "testing")]
+pub struct LoneLanes {
+    lanes: OutgoingLanes,
+    batch: WriteBatch,
+}
+
+#[cfg(feature = "testing")]
+impl LoneLanes {
+    /// Open queues with these bounds.
+    #[must_use]
+    pub fn open(limits: [QueueLimits; Lane::ALL.len()]) -> Self {
+        let lanes = OutgoingLanes::new(limits);
+        lanes.open();
+        Self {
+            lanes,
+            batch: WriteBatch::new(),
+        }
+    }
+
+    /// Queues a frame; whether it found room.
+    pub fn push(&mut self, lane: Lane, frame: Bytes) -> bool {
+        self.lanes.lane(lane).push(frame) != Push::Dropped
+    }
+
+    /// The chunks of the lane's next batch, as one write would send them; none when nothing waits.
+    pub fn take(&mut self, lane: Lane) -> &[Bytes] {
+        self.batch.clear();
+        self.lanes.lane(lane).move_into(&mut self.batch);
+        &self.batch.chunks
+    }
+
+    /// Throws away what waits, as when the link breaks, and opens the queues again.
+    pub fn reopen(&mut self) -> usize {
+        let lost = self.lanes.close();
+        self.lanes.open();
+        lost
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,32 +13,52 @@ use crate::thresholds::{FaultBounds, Mode};
 
 /// SplitMix64: the test's own generator, so that a seed means the same DAG for ever.
 #[derive(Clone, Debug)]
-pub struct Chance(u64);
+pub struct Chance {
+    state: u64,
+    /// Bytes that answer the first draws, the next one last.
+    script: Vec<u8>,
+}
 
 impl Chance {
     /// The stream of a seed.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
-        Self(seed ^ 0x5eed_0fda_6000_0001)
+        Self {
+            state: seed ^ 0x5eed_0fda_6000_0001,
+            script: Vec::new(),
+        }
     }
 
-    /// The next 64 bits.
+    /// Draws from `script` while it lasts, one or two bytes a draw, and then from the stream of seed 0: whoever
+    /// changes a byte of the script changes one choice, which is what a fuzzer can learn from.
+    #[must_use]
+    pub fn scripted(script: &[u8]) -> Self {
+        let mut chance = Self::new(0);
+        chance.script = script.iter().rev().copied().collect();
+        chance
+    }
+
+    /// The next 64 bits of the stream.
     #[allow(clippy::should_implement_trait, reason = "a number, not an iterator")]
     pub const fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
 
     /// A number below `bound`, which is above 0.
-    pub const fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
+    pub fn below(&mut self, bound: u64) -> u64 {
+        let scripted = self.script.pop().map(u64::from).map(|low| {
+            let high = (bound > 256).then(|| self.script.pop()).flatten();
+            low | u64::from(high.unwrap_or(0)) << 8
+        });
+        scripted.unwrap_or_else(|| self.next()) % bound
     }
 
     /// True in so many of a hundred draws.
-    pub const fn percent(&mut self, percent: u64) -> bool {
+    pub fn percent(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 
@@ -146,6 +166,14 @@ impl RandomDag {
     #[must_use]
     pub fn draw(seed: u64) -> Self {
         let mut chance = Chance::new(seed);
+        let shape = Shape::draw(&mut chance);
+        Self::of(shape, &mut chance)
+    }
+
+    /// The DAG whose choices are the bytes of a script.
+    #[must_use]
+    pub fn of_script(script: &[u8]) -> Self {
+        let mut chance = Chance::scripted(script);
         let shape = Shape::draw(&mut chance);
         Self::of(shape, &mut chance)
     }

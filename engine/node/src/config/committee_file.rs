@@ -1,13 +1,14 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::str::FromStr;
 
 use probity_core::crypto::PublicKey;
 use probity_core::{Committee, Profile};
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
-use super::error::read_toml;
+use super::error::{parse_toml, read_toml};
 use crate::transaction::TransactionKind;
 
 /// What all validators agree on before they start: the content of `committee.toml`.
@@ -76,13 +77,14 @@ impl CommitteeFile {
     /// neither name, key nor address.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let raw: RawCommittee = read_toml(path)?;
-        let parse = || {
-            let file = Self::parse(&raw)?;
-            file.check_unique()?;
-            file.committee()?;
-            Ok(file)
-        };
-        parse().map_err(|why: ConfigError| why.in_file(path))
+        Self::check(&raw).map_err(|why| why.in_file(path))
+    }
+
+    fn check(raw: &RawCommittee) -> Result<Self, ConfigError> {
+        let file = Self::parse(raw)?;
+        file.check_unique()?;
+        file.committee()?;
+        Ok(file)
     }
 
     /// The committee, with its thresholds and chain id.
@@ -162,6 +164,15 @@ impl CommitteeFile {
             }
         }
         Ok(())
+    }
+}
+
+/// Reads the text of a `committee.toml` that is already at hand.
+impl FromStr for CommitteeFile {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        Self::check(&parse_toml(text, Path::new(""))?)
     }
 }
 

@@ -109,7 +109,15 @@ pub(super) fn read_toml<T: serde::de::DeserializeOwned>(file: &Path) -> Result<T
         file: file.to_owned(),
         source,
     })?;
-    toml::from_str(&text).map_err(|why| ConfigError::Syntax {
+    parse_toml(&text, file)
+}
+
+/// `text` as TOML; `file` is where it came from, empty for nowhere.
+pub(super) fn parse_toml<T: serde::de::DeserializeOwned>(
+    text: &str,
+    file: &Path,
+) -> Result<T, ConfigError> {
+    toml::from_str(text).map_err(|why| ConfigError::Syntax {
         file: file.to_owned(),
         message: why.to_string().trim_end().to_owned(),
     })
