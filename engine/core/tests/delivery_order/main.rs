@@ -13,12 +13,15 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
+use probity_core::block::genesis_ref;
 use probity_core::crypto::Digest;
-use probity_core::testing::{Chance, Committed, Committer};
-use probity_core::{Block, BlockRef, CommitIndex, Link, Round, Slot};
+use probity_core::testing::{Chance, Committed, Committer, Draft, Signing, build, committee};
+use probity_core::{
+    Block, BlockRef, CommitIndex, FaultBounds, Link, Mode, Round, Slot, ValidatorIndex,
+};
 
 use drawn::{Drawn, shuffle};
-use observer::{Habits, Observer, Proposals, Restarts};
+use observer::{Habits, Observer, Proposals, Restarts, Taken};
 use store::Store;
 
 /// What is done to the DAG of one gc depth; long windows are dear.
@@ -110,23 +113,18 @@ fn a_replica_has_one_output_for_every_order() {
 #[test]
 fn a_replica_goes_on_from_every_commit() {
     for_seeds(&|drawn, effort, chance, met| {
-        let habits = Habits {
-            proposals: Proposals::Unanswered,
-            links: Link::Down,
-            restarts: Restarts::Never,
-        };
         let full = stored_dag(drawn);
         let authors: Vec<_> = drawn.dag.shape.committee.indices().collect();
         let whole = {
             let me = (&drawn.dag.shape.committee, chance.pick(&authors));
-            let observer = Observer::new(me, habits, (&drawn.expected, full));
+            let observer = Observer::new(me, FED, (&drawn.expected, full));
             check_complete(drawn, &observer);
             observer.store
         };
         for last in (1..=drawn.expected.len()).step_by(effort.stride) {
             let me = (&drawn.dag.shape.committee, chance.pick(&authors));
             let cut = whole.cut_after(CommitIndex(last as u64));
-            let observer = Observer::new(me, habits, (&drawn.expected, cut));
+            let observer = Observer::new(me, FED, (&drawn.expected, cut));
             check_complete(drawn, &observer);
             met.restarts.fetch_add(1, Relaxed);
         }
@@ -151,6 +149,56 @@ fn the_same_order_gives_the_same_trace_twice() {
         assert!(!first.is_empty());
     });
 }
+
+/// R5: nobody links D, whose first block never arrives; once that block's round is collected, D's others wait no more.
+#[test]
+fn blocks_whose_parent_is_collected_wait_no_more() {
+    let bounds = FaultBounds {
+        mode: Mode::Graded,
+        byzantine: 0,
+        crashed: 2,
+    };
+    let committee = Arc::new(committee(&[1; 5], bounds, 4));
+    let genesis = |author| genesis_ref(&committee, author).expect("a member");
+    let mut below: Vec<BlockRef> = committee.indices().take(4).map(genesis).collect();
+    let mut blocks: Vec<Arc<Block>> = Vec::new();
+    for round in (1..=12).map(Round) {
+        let row = (0..4).map(|author| {
+            let linked = below
+                .iter()
+                .filter(|p| p.author.0 < 3 || p.author.0 == author);
+            let draft = Draft {
+                round,
+                author: ValidatorIndex(author),
+                parents: linked.copied().collect(),
+                timestamp_ms: 0,
+            };
+            build(&committee, draft, Signing::Zero)
+        });
+        let row: Vec<Arc<Block>> = row.collect();
+        below = row.iter().map(|block| block.reference()).collect();
+        blocks.extend(row);
+    }
+    let stored = Store::of_blocks(&committee, &blocks);
+    let never = blocks.remove(3).reference();
+    assert_eq!((never.round, never.author), (Round(1), ValidatorIndex(3)));
+    let me = (&committee, ValidatorIndex(4));
+    let mut observer = Observer::new(me, FED, (&[], Store::default()));
+    for block in &blocks {
+        observer.deliver(&stored.block(&block.reference()));
+    }
+    let status = observer.status();
+    assert!(status.gc_round > never.round);
+    assert_eq!(status.suspended_blocks, 0);
+    assert_eq!(status.accepted_blocks, blocks.len() as u64);
+}
+
+/// Only blocks come in.
+const FED: Habits = Habits {
+    proposals: Proposals::Unanswered,
+    links: Link::Down,
+    restarts: Restarts::Never,
+};
 
 /// Feeds the commit rule; commits of all lives.
 fn commit_all(
@@ -228,24 +276,29 @@ fn check_held(drawn: &Drawn, observer: &mut Observer<'_>) {
     }
 }
 
-/// Blocks arrive in some order, some twice, and again until nothing is missing.
+/// Blocks arrive in some order, some twice at once; those that were not taken come again until nothing is missing.
 fn run_observer<'a>(drawn: &'a Drawn, habits: Habits, chance: &mut Chance) -> Observer<'a> {
     let blocks = stored_dag(drawn);
     let committee = &drawn.dag.shape.committee;
     let me = (committee, drawn.observer);
     let mut observer = Observer::new(me, habits, (&drawn.expected, Store::default()));
+    let mut taken: BTreeSet<BlockRef> = BTreeSet::new();
     for _ in 0..PASSES_MAX {
         let before = (observer.status(), observer.restarts);
         for block in drawn.arriving(chance) {
-            let block = blocks.block(&block.reference());
-            for _ in 0..chance.pick(&[1, 1, 2]) {
-                observer.deliver(&block);
-            }
+            let mut arriving = vec![block.reference(); chance.pick(&[1, 1, 2])];
             while chance.percent(30) {
-                let Some(asked) = observer.asked.pop_front() else {
-                    break;
-                };
-                observer.deliver(&blocks.block(&asked));
+                arriving.extend(observer.asked.pop_front());
+            }
+            arriving.retain(|block| !taken.contains(block));
+            for block in arriving {
+                let restarts = observer.restarts;
+                if observer.deliver(&blocks.block(&block)) == Taken::Yes {
+                    taken.insert(block);
+                }
+                if observer.restarts > restarts {
+                    taken.clear();
+                }
             }
         }
         if before == (observer.status(), observer.restarts) {

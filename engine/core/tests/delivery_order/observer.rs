@@ -34,6 +34,13 @@ pub(crate) enum Restarts {
     AfterEachCommit,
 }
 
+/// Whether a replica has accepted or suspended a block: until it restarts, nobody sends it again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Taken {
+    Yes,
+    No,
+}
+
 /// A replica with its store.
 pub(crate) struct Observer<'a> {
     config: ReplicaConfig,
@@ -87,14 +94,14 @@ impl<'a> Observer<'a> {
         observer
     }
 
-    /// A block arrives from its author.
-    pub(crate) fn deliver(&mut self, block: &VerifiedBlock) {
+    /// A block arrives from its author; whether it need not come again.
+    pub(crate) fn deliver(&mut self, block: &VerifiedBlock) -> Taken {
         self.now = self.now.plus_us(1_000);
         let delivery = Delivery {
             from: block.block().author(),
             block: block.clone(),
         };
-        let before = self.tip();
+        let before = self.status();
         self.replica.handle_block(self.now, delivery);
         self.drain();
         if self
@@ -105,13 +112,19 @@ impl<'a> Observer<'a> {
             self.replica.handle_tick(self.now);
             self.drain();
         }
-        if self.habits.restarts == Restarts::AfterEachCommit && self.tip() > before {
+        let after = self.status();
+        if self.habits.restarts == Restarts::AfterEachCommit
+            && after.last_commit > before.last_commit
+        {
             self.restart();
+            return Taken::No;
         }
-    }
-
-    fn tip(&self) -> u64 {
-        self.replica.status().last_commit.0
+        let kept = |status: &ReplicaStatus| status.accepted_blocks + status.suspended_blocks as u64;
+        if kept(&after) > kept(&before) || after.gc_round > before.gc_round {
+            Taken::Yes
+        } else {
+            Taken::No
+        }
     }
 
     pub(crate) fn status(&self) -> ReplicaStatus {
