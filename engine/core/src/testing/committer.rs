@@ -100,16 +100,15 @@ impl Committer {
         resumed
     }
 
-    /// What a restart after the last commit would know; `None` before the first one.
+    /// What a restart after the last commit would know; `None` before this life's first one.
     #[must_use]
     pub fn checkpoint(&self) -> Option<Checkpoint> {
         let last = self.commits.last()?.clone();
         let refs = self.commits.iter().flat_map(|commit| &commit.record.blocks);
-        let live = refs
-            .map(|(block, _)| *block)
-            .filter(|block| block.round > last.gc_round);
+        let refs = refs.map(|(block, _)| block).chain(&self.restored);
+        let live = refs.filter(|block| block.round > last.gc_round);
         Some(Checkpoint {
-            committed: live.collect(),
+            committed: live.copied().collect(),
             last,
         })
     }

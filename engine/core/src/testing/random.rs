@@ -81,6 +81,8 @@ pub struct Shape {
     pub rounds: u32,
     /// Authors that may equivocate.
     pub byzantine: BTreeSet<ValidatorIndex>,
+    /// Authors whose blocks are linked only when they are about to be collected, unless a quorum needs them.
+    pub withheld: BTreeSet<ValidatorIndex>,
     /// By author, the last round it takes part in.
     pub last_round: Vec<u32>,
     /// How likely a block links a parent that its quorum does not need.
@@ -154,6 +156,7 @@ impl Shape {
             committee,
             rounds,
             byzantine,
+            withheld: BTreeSet::new(),
             last_round,
             link_percent: chance.pick(&[0, 20, 50, 80, 95, 100]),
             variant_percent: chance.pick(&[10, 40, 90]),
@@ -187,6 +190,7 @@ impl RandomDag {
             blocks: Vec::new(),
             committee: Arc::clone(&shape.committee),
             byzantine: shape.byzantine.clone(),
+            withheld: shape.withheld.clone(),
             mood: Mood::draw(&shape, chance),
         };
         for author in shape.committee.indices() {
@@ -234,6 +238,7 @@ struct Mood {
 struct Drawing {
     committee: Arc<Committee>,
     byzantine: BTreeSet<ValidatorIndex>,
+    withheld: BTreeSet<ValidatorIndex>,
     mood: Mood,
     /// By round and author, the variants of its block.
     rows: Vec<BTreeMap<ValidatorIndex, Vec<BlockRef>>>,
@@ -319,6 +324,7 @@ impl Drawing {
                 let likely = if bad { self.mood.linked_percent } else { 50 };
                 let rank = if chance.percent(likely) { 0 } else { 1 << 32 };
                 let rank = rank + chance.below(1 << 32);
+                let last_resort = u64::from(self.withheld.contains(author)) << 33;
                 let first = chance.percent(self.mood.first_percent);
                 let last = variants.len() - 1;
                 let chosen = if first {
@@ -326,12 +332,13 @@ impl Drawing {
                 } else {
                     chance.pick(&variants[last.min(1)..])
                 };
-                (rank, chosen)
+                (rank + last_resort, chosen)
             })
             .collect();
         others.sort_unstable();
         for (_, parent) in others {
-            if weight < quorum || chance.percent(self.mood.link_percent) {
+            let beyond = !self.withheld.contains(&parent.author);
+            if weight < quorum || (beyond && chance.percent(self.mood.link_percent)) {
                 weight += self.committee.weight(parent.author);
                 parents.push(parent);
             }
@@ -344,10 +351,17 @@ impl Drawing {
         let already = parents.first().and_then(|own| self.linked.get(own));
         let lowest = round.0.saturating_sub(self.committee.gc_depth()).max(1);
         for author in self.committee.indices() {
-            if parents.iter().any(|parent| parent.author == author) || chance.percent(50) {
+            let withheld = self.withheld.contains(&author);
+            let rare = if withheld { 85 } else { 50 };
+            if parents.iter().any(|parent| parent.author == author) || chance.percent(rare) {
                 continue;
             }
-            let rows = (lowest..round.0.saturating_sub(1)).rev();
+            let highest = if withheld {
+                lowest + 1 + u32::try_from(chance.below(3)).expect("small")
+            } else {
+                round.0
+            };
+            let rows = (lowest..highest.min(round.0.saturating_sub(1))).rev();
             let older = rows.filter_map(|r| self.rows[r as usize].get(&author));
             let Some(late) = older.map(|variants| chance.pick(variants)).next() else {
                 continue;
