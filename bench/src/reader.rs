@@ -140,9 +140,10 @@ impl Reader {
             .push(extend_digest(seen.digests.last(), commit));
         let decisions = &mut seen.decisions;
         match commit.path {
-            Path::Fast => decisions.fast += 1,
-            Path::Slow => decisions.slow += 1,
-            Path::Indirect => decisions.indirect += 1,
+            Some(Path::Fast) => decisions.fast += 1,
+            Some(Path::Slow) => decisions.slow += 1,
+            Some(Path::Indirect) => decisions.indirect += 1,
+            None => {} // Read back from storage, which does not keep it.
         }
         decisions.skipped += commit.record.skipped.len() as u64;
         self.take_transactions(commit, seen);
