@@ -4,12 +4,11 @@
 //! others never can. So only *grounded* blocks are linked: genesis, committed, far below the gc round, or with every
 //! parent held and grounded. Collected parents of an ungrounded block are fetched for this alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::block::BlockRef;
 use crate::committee::Committee;
-use crate::crypto::Digest;
 use crate::dag::{Dag, Entry};
 use crate::id::{IdMap, Round, ValidatorIndex};
 
@@ -23,12 +22,19 @@ pub(crate) struct Grounding {
     collected_rounds: BTreeMap<Round, Vec<BlockRef>>,
     /// Ungrounded parents with the children that wait for them.
     waiting: BTreeMap<BlockRef, Vec<BlockRef>>,
-    /// How many parents a waiting child still lacks.
-    lacking: IdMap<Digest, usize>,
+    /// The parents that a waiting child still lacks.
+    lacking: IdMap<BlockRef, Vec<BlockRef>>,
     /// Parents asked for, by the author of the child that named them.
     asked: BTreeMap<BlockRef, ValidatorIndex>,
     asked_by_author: Vec<usize>,
+    /// Held blocks with something beneath them that their author's budget did not pay for.
+    unpaid: BTreeSet<BlockRef>,
+    /// A budget has room again, or more is to be paid for.
+    retry: bool,
 }
+
+/// Waiting blocks looked at beneath one block.
+const WALK_MAX: usize = 4096;
 
 impl Grounding {
     pub(crate) fn new(committee: Arc<Committee>, gc_round: Round) -> Self {
@@ -42,6 +48,8 @@ impl Grounding {
             lacking: IdMap::default(),
             asked: BTreeMap::new(),
             asked_by_author,
+            unpaid: BTreeSet::new(),
+            retry: false,
         }
     }
 
@@ -86,31 +94,66 @@ impl Grounding {
         child: BlockRef,
         parents: &[BlockRef],
     ) -> Grounded {
-        let mut lacking = 0;
-        let mut fetch = Vec::new();
-        for parent in parents {
-            if self.is_grounded(dag, parent) || planted!(GroundingDropped) {
-                continue;
-            }
-            lacking += 1;
+        let ungrounded = |parent: &&BlockRef| !self.is_grounded(dag, parent);
+        let lacking: Vec<BlockRef> = parents.iter().filter(ungrounded).copied().collect();
+        if lacking.is_empty() || planted!(GroundingDropped) {
+            let blocks = self.spread(dag, child);
+            let fetch = Vec::new();
+            return Grounded { blocks, fetch };
+        }
+        sometimes!(UngroundedAccepted if dag.contains(&child));
+        for parent in &lacking {
             self.waiting.entry(*parent).or_default().push(child);
-            let held = dag.contains(parent) || self.collected.contains(parent);
-            if !held && self.may_ask(parent, child.author) {
-                fetch.push(*parent);
+        }
+        self.lacking.insert(child, lacking);
+        Grounded {
+            blocks: Vec::new(),
+            fetch: self.ask_beneath(dag, child),
+        }
+    }
+
+    /// R6: whatever is missing beneath a held block is asked for out of its author's budget, however many blocks of
+    /// others lie between. A Byzantine author can spend its own budget on inventions; what a correct author's block
+    /// stands on exists, so that author's budget comes back.
+    fn ask_beneath(&mut self, dag: &Dag, top: BlockRef) -> Vec<BlockRef> {
+        let mut fetch = Vec::new();
+        let mut seen = BTreeSet::from([top]);
+        let mut walk = vec![top];
+        let mut unpaid = false;
+        while let Some(block) = walk.pop() {
+            for parent in self.lacking.get(&block).cloned().unwrap_or_default() {
+                if self.is_grounded(dag, &parent) || self.asked.contains_key(&parent) {
+                    continue;
+                }
+                let held = dag.contains(&parent) || self.collected.contains(&parent);
+                if !held {
+                    let asks = self.may_ask(&parent, top.author);
+                    unpaid |= !asks;
+                    fetch.extend(asks.then_some(parent));
+                } else if seen.len() < WALK_MAX && seen.insert(parent) {
+                    walk.push(parent);
+                }
             }
         }
-        if lacking > 0 {
-            self.lacking.insert(child.digest, lacking);
-            sometimes!(UngroundedAccepted if dag.contains(&child));
-            return Grounded {
-                blocks: Vec::new(),
-                fetch,
-            };
+        if unpaid {
+            self.unpaid.insert(top);
         }
-        Grounded {
-            blocks: self.spread(dag, child),
-            fetch,
+        fetch
+    }
+
+    /// What can be asked for now that budgets have room again, with who pays for it.
+    pub(crate) fn retry(&mut self, dag: &Dag) -> Vec<(ValidatorIndex, BlockRef)> {
+        if !std::mem::take(&mut self.retry) {
+            return Vec::new();
         }
+        let mut fetch = Vec::new();
+        for block in std::mem::take(&mut self.unpaid) {
+            if self.lacking.contains(&block) {
+                let asked = self.ask_beneath(dag, block).into_iter();
+                fetch.extend(asked.map(|parent| (block.author, parent)));
+            }
+        }
+        fetch
     }
 
     /// R6: at least `2 * gc_depth * n` blocks for each author whose blocks name collected parents.
@@ -129,6 +172,7 @@ impl Grounding {
     fn answered(&mut self, reference: &BlockRef) {
         if let Some(author) = self.asked.remove(reference) {
             self.asked_by_author[author.position()] -= 1;
+            self.retry = !self.unpaid.is_empty();
         }
     }
 
@@ -162,7 +206,7 @@ impl Grounding {
             return Vec::new();
         }
         sometimes!(GroundedByCommit);
-        self.lacking.remove(&block.digest);
+        self.lacking.remove(&block);
         self.spread(dag, block)
     }
 
@@ -184,12 +228,12 @@ impl Grounding {
             }
             self.answered(&block);
             for child in self.waiting.remove(&block).unwrap_or_default() {
-                let Some(lacking) = self.lacking.get_mut(&child.digest) else {
+                let Some(lacking) = self.lacking.get_mut(&child) else {
                     continue;
                 };
-                *lacking -= 1;
-                if *lacking == 0 {
-                    self.lacking.remove(&child.digest);
+                lacking.retain(|parent| *parent != block);
+                if lacking.is_empty() {
+                    self.lacking.remove(&child);
                     sometimes!(GroundedByParent);
                     found.push(child);
                 }
@@ -210,6 +254,8 @@ impl Grounding {
         for entry in gone {
             self.remember(entry.block.reference(), entry.grounded || entry.committed);
         }
+        // What was collected is of use only to what stands on it, which pays for itself.
+        self.unpaid.retain(|block| block.round > gc_round);
         let mut found = Vec::new();
         let floor = self.floor();
         while let Some((parent, _)) = self.waiting.first_key_value() {
@@ -227,7 +273,7 @@ impl Grounding {
             }
             for block in oldest.remove() {
                 self.collected.remove(&block);
-                self.lacking.remove(&block.digest);
+                self.lacking.remove(&block);
             }
         }
         found

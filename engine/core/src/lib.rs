@@ -114,5 +114,6 @@ pub use thresholds::{
     FaultBounds, Mode, Profile, Rule, ThresholdError, Thresholds, UnknownProfile,
 };
 pub use verify::{
-    Reject, Rejected, SignedVotes, TransactionCheck, VerifiedBlock, verify_block, verify_evidence,
+    Reject, Rejected, SignedVotes, TransactionCheck, VerifiedBlock, name_block, verify_block,
+    verify_evidence,
 };

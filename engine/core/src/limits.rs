@@ -81,10 +81,14 @@ pub const FETCH_RETRY_BASE_MAX_US: u64 = 500_000;
 pub const FETCH_RETRY_MAX_US: u64 = 2_000_000;
 /// Pause before a replay is asked for again (R34).
 pub const REPLAY_RETRY_US: u64 = 200_000;
-/// Standstill of the frontier after which peers are asked for their newest blocks (R34).
+/// Standstill of the frontier after which peers are asked for their newest blocks (R34): four leader timeouts within
+/// these bounds, and the longer one while nothing is to be ordered.
+pub const STALL_MIN_US: u64 = 250_000;
+/// See [`STALL_MIN_US`].
 pub const STALL_US: u64 = 1_000_000;
 
 const _: () = assert!(STALL_US > 2 * IDLE_ROUND_DELAY_US);
+const _: () = assert!(STALL_MIN_US < STALL_US);
 const _: () = assert!(PAYLOAD_BYTES_MAX + HEADER_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () = assert!(TRANSACTION_BYTES_MAX + 4 <= PAYLOAD_BYTES_MAX);
 const _: () = assert!(SUSPENDED_PEER_BYTES_MAX <= SUSPENDED_BYTES_MAX);

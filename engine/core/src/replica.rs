@@ -265,6 +265,7 @@ impl Replica {
                 break;
             }
         }
+        self.retry_grounding(now);
         if self.commits_wait || self.records.len() > RECORDS_WAITING_MAX {
             self.persist();
         }

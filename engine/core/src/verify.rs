@@ -181,6 +181,15 @@ impl fmt::Display for Reject {
 
 impl std::error::Error for Reject {}
 
+/// Names the block that bytes encode, at the price of a hash, without verifying anything.
+///
+/// # Errors
+/// When the bytes do not begin with a signed header.
+pub fn name_block(bytes: &Bytes) -> Result<BlockRef, DecodeError> {
+    let (decoded, _) = codec::decode_signed_header(bytes)?;
+    Ok(Block::from_parts(decoded, Payload::empty()).reference())
+}
+
 /// Decodes and checks a block (R2 to R4).
 ///
 /// # Errors

@@ -61,6 +61,7 @@ mod serve;
 mod start;
 mod submit;
 mod transaction;
+mod verified;
 mod verify_pool;
 mod wake;
 

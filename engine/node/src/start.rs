@@ -22,6 +22,7 @@ use crate::persist::{Durable, Persister};
 use crate::records::Records;
 use crate::retention::Retention;
 use crate::serve::serve_queue;
+use crate::verified::Verified;
 use crate::verify_pool::{self, Verifier};
 use crate::wake::{Bell, ToCore};
 
@@ -114,6 +115,7 @@ pub(crate) fn start(builder: NodeBuilder) -> Result<Shared, Error> {
             bell: bell.clone(),
         },
         pool: Arc::clone(&pool),
+        verified: Verified::default(),
     };
     let verifier = Arc::new(verifier);
     let dispatcher = Arc::clone(&verifier);

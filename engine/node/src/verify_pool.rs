@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use crossbeam::channel::{Receiver, Sender};
 use parking_lot::Mutex;
-use probity_core::{Delivery, Link, Message, ValidatorIndex, verify_block};
+use probity_core::{Delivery, Link, Message, ValidatorIndex, name_block, verify_block};
 use probity_transport::{Event, InboxReceiver, RecvStatus};
 
 use crate::core_thread::Input;
@@ -25,6 +25,7 @@ use crate::health::{Health, NAP};
 use crate::links::Links;
 use crate::metrics::Metrics;
 use crate::transaction::ClientCheck;
+use crate::verified::Verified;
 use crate::wake::ToCore;
 
 /// Bytes of one peer's blocks that may wait for verification.
@@ -45,6 +46,7 @@ pub(crate) struct Verifier {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) core: ToCore,
     pub(crate) pool: Arc<rayon::ThreadPool>,
+    pub(crate) verified: Verified,
     pub(crate) queues: Box<[Mutex<PeerQueue>]>,
     /// Peers whose turn was over before their queue was empty.
     pub(crate) again: Sender<ValidatorIndex>,
@@ -222,7 +224,13 @@ impl Verifier {
         if self.health.is_stopping() {
             return None;
         }
-        match verify_block(bytes, self.links.committee(), &*self.check) {
+        let name = name_block(bytes).ok();
+        let known = name.and_then(|name| self.verified.get(&name));
+        let block = known.map_or_else(
+            || verify_block(bytes, self.links.committee(), &*self.check),
+            Ok,
+        );
+        match block {
             Ok(block) if origin == Origin::Pushed && block.block().author() != from => {
                 tracing::debug!(peer = %from, "a peer pushed another one's block");
                 self.metrics.reject(from.position(), "wrong_author");
@@ -230,6 +238,7 @@ impl Verifier {
             }
             Ok(block) => {
                 self.metrics.blocks.inc();
+                self.verified.put(&block);
                 Some(Input::Block(Delivery { from, block }))
             }
             Err(rejected) => {

@@ -169,6 +169,14 @@ impl Replica {
         }
     }
 
+    /// R6: asks for what grounds blocks and was refused while its author's budget was spent.
+    pub(super) fn retry_grounding(&mut self, now: Time) {
+        for (hint, parent) in self.grounding.retry(&self.dag) {
+            let need = Need::Ground;
+            self.fetch.want(now, parent, Reason { hint, need });
+        }
+    }
+
     /// `T`: the highest round with a quorum of grounded blocks right below it.
     pub(super) fn raise_frontier(&mut self, now: Time, round: Round) {
         let mut weight = self.dag.grounded_weight(round);

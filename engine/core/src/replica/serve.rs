@@ -7,7 +7,7 @@ use bytes::{BufMut, BytesMut};
 use crate::block::{Block, BlockRef};
 use crate::fetch::chunks;
 use crate::id::{Round, Time, ValidatorIndex};
-use crate::limits::{LEADER_TIMEOUT_BASE_MAX_US, REPLAY_BLOCKS_MAX, REPLAY_RETRY_US, STALL_US};
+use crate::limits::{REPLAY_BLOCKS_MAX, REPLAY_RETRY_US, STALL_MIN_US, STALL_US};
 use crate::message::Message;
 use crate::output::Output;
 
@@ -106,8 +106,8 @@ impl Replica {
         let pause_us = if self.is_idle() {
             STALL_US
         } else {
-            let timeout_us = self.clock.leader_timeout_us();
-            2 * timeout_us.min(LEADER_TIMEOUT_BASE_MAX_US)
+            // Rounds under load are uneven: what is only late must not be sent twice.
+            (4 * self.clock.leader_timeout_us()).clamp(STALL_MIN_US, STALL_US)
         };
         self.clock
             .reached_at()

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use probity_core::limits::{STALL_MIN_US, STALL_US};
 use probity_core::{Commit, Replica, Time};
 
 use super::{Event, World};
@@ -113,8 +114,8 @@ impl World {
     }
 
     /// `2 * leader_timeout + 6 * delay`, with the timeout as it stands at the slowest, and a delay that covers the disk
-    /// and the shortest round. Frames that were lost before are missed only after a while: that is noticed within
-    /// `2 * leader_timeout` more, and asking and answering for the missing and for their parents takes 4 delays.
+    /// and the shortest round. Frames that were lost before are missed only after a standstill (R34, `STALL_US`), and
+    /// asking and answering for the missing and for their parents takes 4 delays.
     ///
     /// Sinners go on sinning. A slot that they leave undecided is decided by an anchor three rounds later, whose leader
     /// may be one of them and leave it undecided too, with the chance of their share of the weight, below a third.
@@ -133,7 +134,8 @@ impl World {
         } else {
             PASSED_ON * (3 * delay_us + timeout_us)
         };
-        4 * timeout_us + 10 * delay_us + sinned_us + NOTICE_US
+        let standstill_us = (4 * timeout_us).clamp(STALL_MIN_US, STALL_US);
+        2 * timeout_us + standstill_us + 10 * delay_us + sinned_us + NOTICE_US
     }
 
     fn furthest_leader(&self) -> u32 {
