@@ -4,7 +4,7 @@
 //! others never can. So only *grounded* blocks are linked: genesis, committed, far below the gc round, or with every
 //! parent held and grounded. Collected parents of an ungrounded block are fetched for this alone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::block::BlockRef;
@@ -112,10 +112,10 @@ impl Grounding {
         }
     }
 
-    /// R6: whatever is missing beneath a held block is asked for out of its author's budget, however many blocks of
-    /// others lie between. A Byzantine author can spend its own budget on inventions; what a correct author's block
-    /// stands on exists, so that author's budget comes back.
-    fn ask_beneath(&mut self, dag: &Dag, top: BlockRef) -> Vec<BlockRef> {
+    /// R6: whatever is missing beneath a held block is asked for out of its author's budget, or out of that of an author
+    /// whose block stands on it, however many blocks of others lie between. A Byzantine author can spend its own budget
+    /// on inventions; what a correct author's block stands on exists, so that author's budget comes back.
+    fn ask_beneath(&mut self, dag: &Dag, top: BlockRef) -> Vec<(ValidatorIndex, BlockRef)> {
         let mut fetch = Vec::new();
         let mut seen = BTreeSet::from([top]);
         let mut walk = vec![top];
@@ -127,9 +127,10 @@ impl Grounding {
                 }
                 let held = dag.contains(&parent) || self.collected.contains(&parent);
                 if !held {
-                    let asks = self.may_ask(&parent, top.author);
+                    let payer = self.payer(top);
+                    let asks = payer.is_some_and(|payer| self.may_ask(&parent, payer));
                     unpaid |= !asks;
-                    fetch.extend(asks.then_some(parent));
+                    fetch.extend(payer.filter(|_| asks).map(|payer| (payer, parent)));
                 } else if seen.len() < WALK_MAX && seen.insert(parent) {
                     walk.push(parent);
                 }
@@ -149,16 +150,36 @@ impl Grounding {
         let mut fetch = Vec::new();
         for block in std::mem::take(&mut self.unpaid) {
             if self.lacking.contains(&block) {
-                let asked = self.ask_beneath(dag, block).into_iter();
-                fetch.extend(asked.map(|parent| (block.author, parent)));
+                fetch.extend(self.ask_beneath(dag, block));
             }
         }
         fetch
     }
 
-    /// R6: at least `2 * gc_depth * n` blocks for each author whose blocks name collected parents.
+    /// An author with room in its budget: that of the block, or of one that stands on it and waits for it.
+    fn payer(&self, block: BlockRef) -> Option<ValidatorIndex> {
+        let mut seen = BTreeSet::from([block]);
+        let mut walk = VecDeque::from([block]);
+        while let Some(block) = walk.pop_front() {
+            if self.asked_by_author[block.author.position()] < self.budget() {
+                return Some(block.author);
+            }
+            for child in self.waiting.get(&block).map_or(&[][..], Vec::as_slice) {
+                if seen.len() < WALK_MAX && seen.insert(*child) {
+                    walk.push_back(*child);
+                }
+            }
+        }
+        None
+    }
+
+    /// R6: at least `2 * gc_depth * n` blocks for each author.
+    fn budget(&self) -> usize {
+        2 * self.committee.gc_depth() as usize * self.committee.size()
+    }
+
     fn may_ask(&mut self, parent: &BlockRef, author: ValidatorIndex) -> bool {
-        let budget = 2 * self.committee.gc_depth() as usize * self.committee.size();
+        let budget = self.budget();
         let asked = &mut self.asked_by_author[author.position()];
         sometimes!(GroundingBudgetSpent if *asked >= budget);
         if self.asked.contains_key(parent) || *asked >= budget || planted!(CollectedNotFetched) {
@@ -285,6 +306,6 @@ impl Grounding {
 pub(crate) struct Grounded {
     /// Blocks that are grounded now.
     pub(crate) blocks: Vec<BlockRef>,
-    /// Collected parents to fetch, at the lowest priority.
-    pub(crate) fetch: Vec<BlockRef>,
+    /// Collected parents to fetch, at the lowest priority, with the author who should have them.
+    pub(crate) fetch: Vec<(ValidatorIndex, BlockRef)>,
 }

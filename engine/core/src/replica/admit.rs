@@ -153,15 +153,11 @@ impl Replica {
 
     /// Raises the frontier for what is grounded now, and asks for parents that ground more.
     pub(super) fn handle_grounded(&mut self, now: Time, from: ValidatorIndex, news: Grounded) {
-        for parent in news.fetch {
-            self.fetch.want(
-                now,
-                parent,
-                Reason {
-                    hint: from,
-                    need: Need::Ground,
-                },
-            );
+        for (payer, parent) in news.fetch {
+            for hint in [from, payer] {
+                let need = Need::Ground;
+                self.fetch.want(now, parent, Reason { hint, need });
+            }
         }
         let gc_round = self.dag.gc_round();
         for block in news.blocks.iter().filter(|block| block.round > gc_round) {
