@@ -1,7 +1,8 @@
 //! Configuration as people write it.
 
 use std::error::Error;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
@@ -55,7 +56,9 @@ fn check_refusal(refused: &ConfigError) {
 fn check_node(text: &str) {
     let place = Place::get();
     let whole = format!("{FIXED}{text}");
-    fs::write(&place.node, whole).expect("the directory is ours");
+    place
+        .write(whole.as_bytes())
+        .expect("the directory is ours");
     match Config::load(&place.node) {
         Ok(config) => {
             assert!(config.tuning.check().is_ok(), "tuning out of its bounds");
@@ -79,6 +82,18 @@ impl Place {
     fn get() -> &'static Self {
         static PLACE: LazyLock<Place> = LazyLock::new(Place::make);
         &PLACE
+    }
+
+    /// In place: a file that is emptied and filled again makes the file system write it out at once.
+    fn write(&self, text: &[u8]) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        let mut file = options
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&self.node)?;
+        file.write_all(text)?;
+        file.set_len(text.len() as u64)
     }
 
     fn make() -> Self {
