@@ -27,10 +27,10 @@ declare -A least=(
     [linearize_gc]=1000
     [storage_model]=100
     [storage_recovery]=100
-    # The simulator's target goes here, with 100.
+    [simulation]=100
 )
 order="decode_block decode_frame verify_block signatures transaction_envelope config lane_frames
-    dag_operations replica_operations linearize_gc storage_model storage_recovery"
+    dag_operations replica_operations linearize_gc storage_model storage_recovery simulation"
 # Longer inputs than any but the largest blocks reach nothing new, and slow all others down.
 options=(-max_len=8192 -timeout=20 -rss_limit_mb=2048)
 

@@ -19,6 +19,7 @@
 //! | `linearize_gc` | a DAG and a short memory: one output in every order |
 //! | `storage_model` | batches, reads and restarts of the disk's storage, against a map |
 //! | `storage_recovery` | damage to its files |
+//! | `simulation` | a schedule of faults and sins for a whole cluster |
 //! | `canary` | a song that leads to a planted crash |
 //!
 //! Two ways to run them:
@@ -43,6 +44,7 @@ mod linearize_gc;
 mod replica_operations;
 mod sign_anew;
 mod signatures;
+mod simulation;
 mod storage_model;
 mod storage_recovery;
 mod transaction_envelope;
@@ -58,6 +60,7 @@ pub use lane_frames::lane_frames;
 pub use linearize_gc::linearize_gc;
 pub use replica_operations::{Reached, replica_operations, run_replica};
 pub use signatures::signatures;
+pub use simulation::simulation;
 pub use storage_model::storage_model;
 pub use storage_recovery::storage_recovery;
 pub use transaction_envelope::transaction_envelope;

@@ -23,7 +23,7 @@ macro_rules! targets {
 
 targets! {
     decode_block decode_frame verify_block signatures transaction_envelope config lane_frames
-    dag_operations replica_operations linearize_gc storage_model storage_recovery
+    dag_operations replica_operations linearize_gc storage_model storage_recovery simulation
 }
 
 /// A target that somebody adds runs here too, and `run.sh` knows how fast it must be.

@@ -7,7 +7,7 @@ use probity_core::testing::Chance;
 use super::write;
 
 /// How many choices an input of chance holds, by target.
-const LENGTHS: [(&str, &[usize]); 9] = [
+const LENGTHS: [(&str, &[usize]); 10] = [
     ("verify_block", &[0, 8, 40, 80, 120]),
     ("signatures", &[4, 30, 100, 250]),
     ("transaction_envelope", &[20, 40]),
@@ -17,6 +17,7 @@ const LENGTHS: [(&str, &[usize]); 9] = [
     ("replica_operations", &[50, 300, 1_500]),
     ("storage_model", &[30, 200]),
     ("storage_recovery", &[5, 20, 60]),
+    ("simulation", &[3, 9, 21, 45]),
 ];
 
 /// Inputs of each length.
