@@ -12,6 +12,8 @@ use crate::id::{CommitIndex, Round};
 use crate::order::linearize::{linearize, timestamp_ms};
 use crate::order::{Decision, Order, OutputSlot, Path};
 
+use super::{Answer, AnswerCommit};
+
 /// What became of a slot.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Verdict {
@@ -98,6 +100,24 @@ impl Committer {
         resumed.previous = last.digest;
         resumed.timestamp_ms = last.record.timestamp_ms;
         resumed
+    }
+
+    /// What has come out so far, in the words of the reference: the two must be equal for the same accepted blocks.
+    #[must_use]
+    pub fn answer(&self) -> Answer {
+        let plain = |committed: &Committed| AnswerCommit {
+            leader: committed.record.leader,
+            blocks: committed.record.blocks.clone(),
+            timestamp_ms: committed.record.timestamp_ms,
+            skipped: committed.record.skipped.clone(),
+            gc_round: committed.gc_round,
+        };
+        let output = self.slots.iter().map(|slot| (slot.slot, slot.verdict));
+        Answer {
+            decisions: self.decisions(),
+            output: output.collect(),
+            commits: self.commits.iter().map(plain).collect(),
+        }
     }
 
     /// What a restart after the last commit would know; `None` before this life's first one.

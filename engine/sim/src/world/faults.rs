@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use probity_core::{Link, Recovered, Replica, ReplicaConfig, ValidatorIndex};
+use probity_core::{Link, Recovered, Replica, ReplicaConfig, Time, ValidatorIndex};
 
 use super::{Event, START, World};
 use crate::checker::Observation;
@@ -45,12 +45,7 @@ impl World {
                 }
             }
             FaultKind::Pause { validator } => {
-                let until = now.plus_us(fault.for_ms * 1_000);
-                for process in self.of_validator[usize::from(*validator)].clone() {
-                    let paused = &mut self.processes[process].paused_until;
-                    *paused = (*paused).max(until);
-                    self.schedule(until, Event::Resume { process });
-                }
+                self.pause(*validator, now.plus_us(fault.for_ms * 1_000));
             }
             FaultKind::Slow {
                 validator,
@@ -84,6 +79,14 @@ impl World {
             FaultKind::Storm { loss_ppm } => self.network.begin_storm(*loss_ppm),
         }
         self.schedule(now.plus_us(fault.for_ms * 1_000), Event::FaultEnds(at));
+    }
+
+    fn pause(&mut self, validator: u16, until: Time) {
+        for process in self.of_validator[usize::from(validator)].clone() {
+            let paused = &mut self.processes[process].paused_until;
+            *paused = (*paused).max(until);
+            self.schedule(until, Event::Resume { process });
+        }
     }
 
     fn each(&mut self, validator: u16, change: impl Fn(&mut super::Process)) {
