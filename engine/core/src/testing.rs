@@ -9,25 +9,31 @@
 //! | `random` | a DAG drawn by a seed, with crashes, equivocation and late blocks |
 //! | `committer` | the real window and commit rule, fed with blocks in any order |
 //! | `reference` | the rules R14 to R22 asked the obvious way, by walking parents |
+//! | `reference_scores` | the rules R26 to R29, every round scored anew from all blocks committed by then |
 
 mod builder;
 mod committer;
 mod dag_text;
 mod random;
 mod reference;
+mod reference_scores;
 
 pub use builder::{
-    AcceptAll, Draft, Signing, VALID_CHECK, build, committee, full_dag, keypair, mutated, proposal,
-    sign, stand_in_signature, with_stand_in_signatures,
+    AcceptAll, Draft, Signing, VALID_CHECK, build, committee, committee_with, full_dag, keypair,
+    mutated, proposal, sign, stand_in_signature, with_stand_in_signatures,
 };
 pub use committer::{Checkpoint, Committed, Committer, DecidedSlot, Verdict};
 pub use dag_text::{DagText, DagTextError};
 pub use random::{Chance, RandomDag, Shape, delivery};
-pub use reference::{Answer, AnswerCommit, reference_answer};
+pub use reference::{Answer, AnswerCommit, plain_commits, reference_answer};
+pub use reference_scores::{
+    PlainBlock, PlainCommit, ReferenceSchedule, ReferenceScores, initial_schedule,
+    reference_scores, schedule_of,
+};
 
 use crate::committee::Committee;
 use crate::id::{Round, ValidatorIndex};
-use crate::order::leaders::Schedule;
+use crate::order::schedule::Schedule;
 
 /// `slots(round)` under the schedule of an epoch's start (R29).
 #[must_use]

@@ -126,6 +126,7 @@ fn check_against_reference(committer: &Committer, dag: &RandomDag) {
         timestamp_ms: committed.record.timestamp_ms,
         skipped: committed.record.skipped.clone(),
         gc_round: committed.gc_round,
+        schedule: committed.record.schedule,
     };
     let commits: Vec<AnswerCommit> = committer.commits().iter().map(plain).collect();
     assert_eq!(commits, answer.commits, "every commit is the reference's");

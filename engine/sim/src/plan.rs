@@ -5,6 +5,7 @@
 use probity_core::crypto::Digest;
 use probity_core::testing;
 use probity_core::{
+    ReputationParams,
     Committee, CommitteeConfig, FaultBounds, Member, Mode, Profile, Tally, TransactionCheck,
     ValidatorIndex,
 };
@@ -430,6 +431,7 @@ impl CommitteePlan {
             members: self.weights.iter().zip(0..).map(member).collect(),
             bounds: scaled(profile.bounds(), total),
             gc_depth: self.gc_depth,
+            reputation: ReputationParams::default(),
             check: testing::VALID_CHECK.name().to_owned(),
         };
         let committee =

@@ -62,6 +62,21 @@ impl AuthorSet {
         self.words.iter().map(|w| w.count_ones() as usize).sum()
     }
 
+    /// The set with these bits, eight members a byte, lowest index first; `None` if one is not below `size`.
+    pub(crate) fn from_bytes(bytes: &[u8], size: usize) -> Option<Self> {
+        let mut set = Self::default();
+        for (at, byte) in bytes.iter().enumerate() {
+            for bit in (0..8).filter(|bit| byte >> bit & 1 == 1) {
+                let author = at * 8 + bit;
+                if author >= size.min(VALIDATORS_MAX) {
+                    return None;
+                }
+                set.insert(ValidatorIndex(u16::try_from(author).ok()?));
+            }
+        }
+        Some(set)
+    }
+
     /// The bits, eight members a byte, lowest index first.
     pub(crate) fn bytes(&self) -> impl Iterator<Item = u8> {
         self.words.into_iter().flat_map(u64::to_le_bytes)
