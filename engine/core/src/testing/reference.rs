@@ -20,6 +20,8 @@ use crate::thresholds::Rule;
 /// What the reference says about a set of blocks.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Answer {
+    /// Every slot up to the highest round, in slot order, under the schedules made so far (R29).
+    pub slots: Vec<Slot>,
     /// Every decided slot, also behind an undecided one.
     pub decisions: BTreeMap<Slot, Verdict>,
     /// The decided prefix in slot order (R18).
@@ -78,6 +80,7 @@ pub fn reference_answer(committee: &Committee, accepted: &[Arc<Block>]) -> Answe
             commit.schedule = schedule_of(&schedules, commit.leader.round) as u64;
         }
         return Answer {
+            slots: ordered,
             decisions,
             output,
             commits,
