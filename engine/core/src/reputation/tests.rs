@@ -85,7 +85,7 @@ fn the_marks_of_a_drawn_dag_are_those_worked_out_by_hand() {
 #[test]
 fn a_block_that_comes_after_its_round_is_scored_earns_nothing() {
     let rows = "1: A B C D\n2: A B C <- A B C\n3: A B C <- A B C\n4: A B C <- A B C\n";
-    let more = "5: A B C <- A B C\n6: A <- all D1\n6: B C <- all\n7: A B C <- all\n8: A B C <- all\n9: A B C <- all\n";
+    let more = "5: A B C <- A B C\n6: A <- A B C D1\n6: B C <- all\n7: A B C <- all\n8: A B C <- all\n9: A B C <- all\n";
     let committer = run(&[FOUR, rows, more].concat());
     let commits = committer.commits().iter();
     let late = commits

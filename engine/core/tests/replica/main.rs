@@ -11,3 +11,4 @@ mod isolation;
 mod lab;
 mod poison;
 mod restart;
+mod scores;
