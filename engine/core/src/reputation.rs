@@ -37,6 +37,9 @@ pub use explain::{RoundStanding, SlotOutcome, SlotStanding, Standing};
 pub use mark::{Mark, ONE};
 pub use params::ReputationParams;
 
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use eligible::pool;
+
 use rounds::CommittedRounds;
 use table::Table;
 

@@ -8,6 +8,7 @@
 //! | `dag_text` | a DAG drawn as text |
 //! | `random` | a DAG drawn by a seed, with crashes, equivocation and late blocks |
 //! | `committer` | the real window and commit rule, fed with blocks in any order |
+//! | `scoring` | the real scores, fed with commits |
 //! | `reference` | the rules R14 to R22 asked the obvious way, by walking parents |
 //! | `reference_scores` | the rules R26 to R29, every round scored anew from all blocks committed by then |
 
@@ -17,6 +18,7 @@ mod dag_text;
 mod random;
 mod reference;
 mod reference_scores;
+mod scoring;
 
 pub use builder::{
     AcceptAll, Draft, Signing, VALID_CHECK, build, committee, committee_with, full_dag, keypair,
@@ -30,10 +32,22 @@ pub use reference_scores::{
     PlainBlock, PlainCommit, ReferenceSchedule, ReferenceScores, initial_schedule,
     reference_scores, schedule_of,
 };
+pub use scoring::Scoring;
 
-use crate::committee::Committee;
+use crate::committee::{AuthorSet, Committee};
 use crate::id::{Round, ValidatorIndex};
 use crate::order::schedule::Schedule;
+
+/// `slots(round)` under a schedule made from these scores, by index (R28, R29).
+#[must_use]
+pub fn slots_with_scores(
+    committee: &Committee,
+    scores: &[u64],
+    round: Round,
+) -> Vec<ValidatorIndex> {
+    let pool = crate::reputation::pool(committee, scores, &AuthorSet::default());
+    Schedule::new(1, round, committee, pool).slots(round)
+}
 
 /// `slots(round)` under the schedule of an epoch's start (R29).
 #[must_use]
