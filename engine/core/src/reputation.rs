@@ -37,7 +37,6 @@ pub use explain::{RoundStanding, SlotOutcome, SlotStanding, Standing};
 pub use mark::{Mark, ONE};
 pub use params::ReputationParams;
 
-#[cfg(any(test, feature = "testing"))]
 pub(crate) use eligible::pool;
 
 use rounds::CommittedRounds;
@@ -140,7 +139,7 @@ impl Reputation {
     /// R29.
     fn make_schedule(&mut self, leader: Round) {
         let params = *self.committee.reputation();
-        let pool = eligible::pool(&self.committee, &self.table.scores(), &self.table.slashed);
+        let pool = pool(&self.committee, &self.table.scores(), &self.table.slashed);
         let id = self.schedules.newest().id() + 1;
         let start = leader.plus(params.schedule_lead_rounds);
         let schedule = Schedule::new(id, start, &self.committee, pool);

@@ -183,7 +183,7 @@ fn shares(committee: &Committee, prefix: &[PlainCommit], round: Round) -> Vec<Sh
         let cap = u128::from(t.quorum) - u128::from(t.byzantine);
         let fast = u128::from(t.fast_commit);
         Shares {
-            vote: if all == 0 { ONE } else { linked * ONE / all },
+            vote: (linked * ONE).checked_div(all).unwrap_or(ONE),
             prop: cap.min(seen) * ONE / cap,
             fast: if fast <= weight(committee, a) {
                 ONE
