@@ -42,12 +42,31 @@ impl AuthorSet {
         self.words[word] & bit != 0
     }
 
+    /// The members of either set.
+    #[must_use]
+    pub(crate) fn union(&self, other: &Self) -> Self {
+        let mut words = self.words;
+        words.iter_mut().zip(other.words).for_each(|(a, b)| *a |= b);
+        Self { words }
+    }
+
     /// The members of both sets.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         let mut words = self.words;
         words.iter_mut().zip(other.words).for_each(|(a, b)| *a &= b);
         Self { words }
+    }
+
+    /// The members, ascending.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = ValidatorIndex> {
+        (0u16..).zip(self.words).flat_map(|(word, mut bits)| {
+            std::iter::from_fn(move || {
+                let bit = u16::try_from(bits.trailing_zeros()).ok()?;
+                bits &= bits.checked_sub(1)?;
+                Some(ValidatorIndex(word * 64 + bit))
+            })
+        })
     }
 
     /// Whether nobody is in the set.

@@ -1,17 +1,18 @@
 //! What the blocks committed so far say about each round that is not scored yet (R26).
 //!
 //! ```text
-//!   round     gc_round+1 … unscored-2    unscored-1     unscored … highest
-//!   kept      who has a block            and leaders    and who linked it
+//!   round     gc_round+1 … unscored-2    unscored-1 … highest
+//!   kept      who has a block            and which one, and whom of the round below it links
 //! ```
 //!
-//! Blocks are committed parents first, and a round's leaders before any block above it, so what a block says about the
-//! round below is known when it is committed and is counted once, in one pass over its parents.
+//! Blocks are committed parents first, so which blocks of the round below a block links is known when it is committed:
+//! one pass over its parents, one bit each. When a round is scored, its votes are in its own links, and who was seen in
+//! the links of the round above.
 
 use std::collections::VecDeque;
 
 use crate::block::{BlockRef, Slot};
-use crate::committee::{AuthorSet, Committee, Tally};
+use crate::committee::{AuthorSet, Committee};
 use crate::crypto::Digest;
 use crate::id::{Round, ValidatorIndex};
 use crate::reputation::mark::{Mark, Shown};
@@ -48,14 +49,13 @@ pub(crate) struct SlotOutcomes {
     pub(crate) skipped: AuthorSet,
 }
 
-/// A validator's first committed block of a round.
+/// What a validator has committed in a round.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Seat {
+    /// Its first block.
     pub(crate) digest: Digest,
-    /// Authors of committed blocks of the next round that have it as a parent.
-    pub(crate) seen: Tally,
-    /// Weight of the committed leaders of the round before that it has as parents.
-    pub(crate) leaders_linked: u64,
+    /// Whose first block of the round below is a parent of any of its blocks.
+    pub(crate) links: AuthorSet,
 }
 
 /// What a scored round leaves behind.
@@ -102,51 +102,42 @@ impl CommittedRounds {
         committee: &Committee,
     ) -> bool {
         let needed = block.round >= self.unscored;
-        let leaders_linked = if needed {
-            self.count_links(block, parents, committee)
+        let links = if needed {
+            self.links(block.round.minus(1), parents)
         } else {
-            0
+            AuthorSet::default()
         };
         let row = self.row_mut(block.round);
         let second = !row.authors.insert(block.author);
         if second {
             row.doubled.insert(block.author);
-        } else if needed {
+        }
+        if needed {
             row.seats.resize(committee.size(), None);
-            row.seats[block.author.position()] = Some(Seat {
+            let seat = row.seats[block.author.position()].get_or_insert(Seat {
                 digest: block.digest,
-                seen: Tally::default(),
-                leaders_linked,
+                links,
             });
+            seat.links = seat.links.union(&links);
         }
         second
     }
 
-    /// Notes who links the committed blocks of the round below; returns the weight of the leaders among them.
-    fn count_links(
-        &mut self,
-        block: &BlockRef,
-        parents: &[BlockRef],
-        committee: &Committee,
-    ) -> u64 {
-        let below = block.round.minus(1);
-        if below < self.base {
-            return 0; // Nothing committed is kept there: round 0, or a round below all leaders.
-        }
-        let row = self.row_mut(below);
-        let mut leaders_linked = 0;
-        for parent in parents.iter().filter(|parent| parent.round == below) {
-            let seat = row.seats.get_mut(parent.author.position());
-            let Some(Some(seat)) = seat else { continue };
-            if seat.digest != parent.digest {
+    /// Whose first committed block of the round `below` is among the parents.
+    fn links(&self, below: Round, parents: &[BlockRef]) -> AuthorSet {
+        let mut links = AuthorSet::default();
+        let seats = self.row(below).map_or(&[][..], |row| &row.seats);
+        for parent in parents {
+            if parent.round != below {
                 continue;
             }
-            seat.seen.add(block.author, committee);
-            if row.slots.committed.contains(parent.author) {
-                leaders_linked += committee.weight(parent.author);
+            if let Some(Some(seat)) = seats.get(parent.author.position())
+                && seat.digest == parent.digest
+            {
+                links.insert(parent.author);
             }
         }
-        leaders_linked
+        links
     }
 
     /// Counts a slot as committed.
@@ -172,12 +163,29 @@ impl CommittedRounds {
         let leaders = self
             .row(round.minus(1))
             .map_or(AuthorSet::default(), |row| row.slots.committed);
-        let leaders = committee.weight_of(&leaders);
         let row = self.row(round);
         let row = row.expect("every round up to the leader's is kept until it is scored");
-        let mark = |author| row.mark(author, leaders, committee);
+        let above = self.row(round.next()).map_or(&[][..], |row| &row.seats);
+        let seen = seen(above, committee);
+        let leaders_weight = committee.weight_of(&leaders);
+        let shown = |author: ValidatorIndex| {
+            let seat = row.only(author)?;
+            let weight = committee.weight(author);
+            let own = above.get(author.position()).copied().flatten();
+            let own = own.is_some_and(|own| own.links.contains(author));
+            let seen = seen[author.position()];
+            Some(Shown {
+                weight,
+                seen,
+                seen_by_others: if own { seen - weight } else { seen },
+                leaders_linked: committee.weight_of(&seat.links.intersection(&leaders)),
+                leaders: leaders_weight,
+            })
+        };
+        let mark = |shown| Mark::of(shown, committee.thresholds());
+        let marks = committee.indices().map(shown);
         let scored = ScoredRound {
-            marks: committee.indices().map(mark).collect(),
+            marks: marks.map(|s| s.map(mark).unwrap_or_default()).collect(),
             slots: row.slots,
         };
         self.unscored = round.next();
@@ -198,24 +206,21 @@ impl CommittedRounds {
 }
 
 impl CommittedRound {
-    fn mark(&self, author: ValidatorIndex, leaders: u64, committee: &Committee) -> Mark {
-        let seat = self.seats.get(author.position()).copied().flatten();
-        let Some(seat) = seat.filter(|_| !self.doubled.contains(author)) else {
-            return Mark::default();
-        };
-        let weight = committee.weight(author);
-        let own = if seat.seen.authors().contains(author) {
-            weight
-        } else {
-            0
-        };
-        let shown = Shown {
-            weight,
-            seen: seat.seen.weight(),
-            seen_by_others: seat.seen.weight() - own,
-            leaders_linked: seat.leaders_linked,
-            leaders,
-        };
-        Mark::of(shown, committee.thresholds())
+    /// What a validator has committed, if it is one block.
+    fn only(&self, author: ValidatorIndex) -> Option<&Seat> {
+        let seat = self.seats.get(author.position())?.as_ref()?;
+        (!self.doubled.contains(author)).then_some(seat)
     }
+}
+
+/// By validator, the weight of those who link its block from the round above.
+fn seen(above: &[Option<Seat>], committee: &Committee) -> Vec<u64> {
+    let mut seen = vec![0; committee.size()];
+    for (author, seat) in (0..).map(ValidatorIndex).zip(above) {
+        let weight = committee.weight(author);
+        for linked in seat.iter().flat_map(|seat| seat.links.iter()) {
+            seen[linked.position()] += weight;
+        }
+    }
+    seen
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::codec::{DecodeError, Reader};
-use crate::committee::{AuthorSet, Committee, Tally};
+use crate::committee::{AuthorSet, Committee};
 use crate::id::{CommitIndex, Round, ValidatorIndex};
 use crate::limits::{GC_DEPTH_ROUNDS_MAX, REPUTATION_ROUNDS_MAX};
 use crate::order::schedule::{Schedule, Schedules};
@@ -120,8 +120,7 @@ impl Writer {
                 self.bytes.put_u8(u8::from(seat.is_some()));
                 let Some(seat) = seat else { continue };
                 self.bytes.put_slice(seat.digest.as_bytes());
-                self.set(seat.seen.authors());
-                self.bytes.put_u64_le(seat.leaders_linked);
+                self.set(&seat.links);
             }
         }
     }
@@ -293,18 +292,9 @@ impl Parser<'_> {
     }
 
     fn seat(&mut self) -> Result<Seat, DecodeError> {
-        let digest = self.reader.digest()?;
-        let linked_by = self.set()?;
-        let mut seen = Tally::default();
-        for author in self.committee.indices() {
-            if linked_by.contains(author) {
-                seen.add(author, self.committee);
-            }
-        }
         Ok(Seat {
-            digest,
-            seen,
-            leaders_linked: self.reader.u64()?,
+            digest: self.reader.digest()?,
+            links: self.set()?,
         })
     }
 }
