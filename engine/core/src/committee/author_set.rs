@@ -43,10 +43,19 @@ impl AuthorSet {
     }
 
     /// The members of either set.
-    #[must_use]
     pub(crate) fn union(&self, other: &Self) -> Self {
         let mut words = self.words;
         words.iter_mut().zip(other.words).for_each(|(a, b)| *a |= b);
+        Self { words }
+    }
+
+    /// The members that are not in the other set.
+    pub(crate) fn difference(&self, other: &Self) -> Self {
+        let mut words = self.words;
+        words
+            .iter_mut()
+            .zip(other.words)
+            .for_each(|(a, b)| *a &= !b);
         Self { words }
     }
 

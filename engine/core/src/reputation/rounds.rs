@@ -166,7 +166,7 @@ impl CommittedRounds {
         let row = self.row(round);
         let row = row.expect("every round up to the leader's is kept until it is scored");
         let above = self.row(round.next()).map_or(&[][..], |row| &row.seats);
-        let seen = seen(above, committee);
+        let seen = seen(row, above, committee);
         let leaders_weight = committee.weight_of(&leaders);
         let shown = |author: ValidatorIndex| {
             let seat = row.only(author)?;
@@ -213,14 +213,18 @@ impl CommittedRound {
     }
 }
 
-/// By validator, the weight of those who link its block from the round above.
-fn seen(above: &[Option<Seat>], committee: &Committee) -> Vec<u64> {
-    let mut seen = vec![0; committee.size()];
+/// For each validator of `round`, the weight of those who link its block from the round above. Whoever has a block links a
+/// quorum, so it is cheaper to take away those who do not.
+fn seen(round: &CommittedRound, above: &[Option<Seat>], committee: &Committee) -> Vec<u64> {
+    let mut total = 0;
+    let mut unseen = vec![0; committee.size()];
     for (author, seat) in (0..).map(ValidatorIndex).zip(above) {
+        let Some(seat) = seat else { continue };
         let weight = committee.weight(author);
-        for linked in seat.iter().flat_map(|seat| seat.links.iter()) {
-            seen[linked.position()] += weight;
+        total += weight;
+        for missed in round.authors.difference(&seat.links).iter() {
+            unseen[missed.position()] += weight;
         }
     }
-    seen
+    unseen.into_iter().map(|unseen| total - unseen).collect()
 }
