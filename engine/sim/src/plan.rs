@@ -5,9 +5,8 @@
 use probity_core::crypto::Digest;
 use probity_core::testing;
 use probity_core::{
-    ReputationParams,
-    Committee, CommitteeConfig, FaultBounds, Member, Mode, Profile, Tally, TransactionCheck,
-    ValidatorIndex,
+    Committee, CommitteeConfig, FaultBounds, Member, Mode, Profile, ReputationParams, Tally,
+    TransactionCheck, ValidatorIndex,
 };
 use serde::{Deserialize, Serialize};
 
