@@ -126,14 +126,8 @@ mod tests {
             let profile = [Profile::Dual30, Profile::Classic33][at % 2];
             let report = run(plan(script.clone(), profile)).expect("the plan is sound");
             let violation = report.violation;
-            assert!(
-                violation.is_none(),
-                "script {script:?}, {profile}: {violation:?}"
-            );
-            assert!(
-                report.commits > 0,
-                "script {script:?}: nothing was committed"
-            );
+            assert!(violation.is_none(), "script {script:?}, {profile}: {violation:?}");
+            assert!(report.commits > 0, "script {script:?}: nothing was committed");
         }
     }
 }
