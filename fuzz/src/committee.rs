@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use probity_core::crypto::{Digest, Keypair};
 use probity_core::{
-    Committee, CommitteeConfig, FaultBounds, Member, Mode, Profile, TransactionCheck,
-    ValidatorIndex,
+    Committee, CommitteeConfig, FaultBounds, Member, Mode, Profile, ReputationParams,
+    TransactionCheck, ValidatorIndex,
 };
 
 /// Validators of the largest committee that any target uses.
@@ -34,7 +34,8 @@ pub fn committee() -> &'static Committee {
 /// # Panics
 /// Never: the weights carry the bounds.
 pub fn uneven_committee() -> &'static Committee {
-    static COMMITTEE: LazyLock<Committee> = LazyLock::new(|| small_committee(&[3, 1, 2, 4], 2, 5));
+    static COMMITTEE: LazyLock<Committee> =
+        LazyLock::new(|| small_committee(&[3, 1, 2, 4], 2, 5, ReputationParams::default()));
     &COMMITTEE
 }
 
@@ -43,7 +44,12 @@ pub fn uneven_committee() -> &'static Committee {
 /// # Panics
 /// When the weights do not carry the bound, or `gc_depth` is below the anchor depth.
 #[must_use]
-pub fn small_committee(weights: &[u64], byzantine: u64, gc_depth: u32) -> Committee {
+pub fn small_committee(
+    weights: &[u64],
+    byzantine: u64,
+    gc_depth: u32,
+    reputation: ReputationParams,
+) -> Committee {
     let member = |(author, weight): (u16, &u64)| Member {
         key: keypair(ValidatorIndex(author)).public(),
         weight: *weight,
@@ -58,6 +64,7 @@ pub fn small_committee(weights: &[u64], byzantine: u64, gc_depth: u32) -> Commit
             crashed: 0,
         },
         gc_depth,
+        reputation,
         check: MostAccepted.name().to_owned(),
     };
     Committee::new(config).expect("the weights carry the bound")

@@ -145,7 +145,11 @@ impl RecordSource for Stored<'_> {
         Ok(match table {
             RecordTable::Headers => Some(self.0.signed_header().clone()),
             RecordTable::Payloads => Some(self.0.payload().bytes().clone()),
-            RecordTable::Epoch | RecordTable::Own | RecordTable::Commits | RecordTable::Tip => None,
+            RecordTable::Epoch
+            | RecordTable::Own
+            | RecordTable::Commits
+            | RecordTable::Tip
+            | RecordTable::Reputation => None,
         })
     }
 

@@ -11,7 +11,8 @@ use probity_core::block::CommitVote;
 use probity_core::crypto::Digest;
 use probity_core::testing::Committer;
 use probity_core::{
-    BlockRef, CommitIndex, Committee, Delivery, Link, Pending, Round, ValidatorIndex, verify_block,
+    BlockRef, CommitIndex, Committee, Delivery, Link, Pending, ReputationParams, Round,
+    ValidatorIndex, verify_block,
 };
 
 use crate::committee::{MostAccepted, small_committee};
@@ -362,10 +363,18 @@ fn honest(habit: Habit) -> Habit {
     Habit(habit.0 & !(1 << 13))
 }
 
+/// Short windows: a few rounds make a schedule.
+const SHORT: ReputationParams = ReputationParams {
+    score_rounds: 8,
+    slot_rounds: 16,
+    schedule_rounds: 4,
+    schedule_lead_rounds: 2,
+};
+
 /// Committees in which the last member alone, or the first, may be Byzantine; all with a short memory.
 static COMMITTEES: LazyLock<Vec<Arc<Committee>>> = LazyLock::new(|| {
     let small = |weights: &[u64], byzantine, gc_depth| {
-        Arc::new(small_committee(weights, byzantine, gc_depth))
+        Arc::new(small_committee(weights, byzantine, gc_depth, SHORT))
     };
     vec![
         small(&[1, 1, 1, 1], 1, 4),

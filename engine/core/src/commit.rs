@@ -10,8 +10,8 @@ use crate::crypto::{Context, Digest, hash};
 use crate::id::{CommitIndex, Round, ValidatorIndex};
 use crate::order::Path;
 
-/// Version of the record's encoding: 0 until scores exist.
-pub const COMMIT_RECORD_VERSION: u16 = 0;
+/// Version of the record's encoding. Records of version 0 named no scores.
+pub const COMMIT_RECORD_VERSION: u16 = 1;
 
 /// Greatest lists a stored record is read with; far above what one commit of a full committee holds.
 const RECORD_LIST_MAX: usize = 1 << 22;
@@ -37,7 +37,7 @@ pub struct CommitRecord {
     pub skipped: Vec<Slot>,
     /// The leader schedule in force for the leader's round.
     pub schedule: u64,
-    /// Digest of the reputation table after this commit; of an empty table until scores exist.
+    /// Digest of the reputation table after this commit's scoring (R26).
     pub reputation: Digest,
 }
 
@@ -142,12 +142,6 @@ impl CommitRecord {
 #[must_use]
 pub fn digest_of(encoded: &[u8]) -> Digest {
     hash(Context::Commit, &[encoded])
-}
-
-/// R21: what stands for the reputation table until scores exist.
-#[must_use]
-pub(crate) fn empty_reputation() -> Digest {
-    hash(Context::ReputationTable, &[])
 }
 
 /// A commit with its blocks, as the application receives it.

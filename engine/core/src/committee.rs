@@ -9,9 +9,10 @@ use crate::crypto::{Context, Digest, PublicKey, Signature, hash, hasher, verify}
 use crate::id::{Round, ValidatorIndex};
 use crate::limits::{
     COMMIT_VOTES_MAX, EVIDENCE_MAX, GC_DEPTH_ROUNDS, GC_DEPTH_ROUNDS_MAX, HEADER_BYTES_MAX,
-    NORMAL_WEIGHT, PAYLOAD_BYTES_MAX, PAYLOAD_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX,
-    VALIDATORS_MAX,
+    NORMAL_WEIGHT, PAYLOAD_BYTES_MAX, PAYLOAD_TRANSACTIONS_MAX, REPUTATION_ROUNDS_MAX,
+    TRANSACTION_BYTES_MAX, VALIDATORS_MAX,
 };
+use crate::reputation::ReputationParams;
 use crate::thresholds::{FaultBounds, Mode, Profile, ThresholdError, Thresholds};
 
 mod author_set;
@@ -43,6 +44,8 @@ pub struct CommitteeConfig {
     pub bounds: FaultBounds,
     /// Rounds below the last leader that can still be ordered (R22).
     pub gc_depth: u32,
+    /// The windows of the scores.
+    pub reputation: ReputationParams,
     /// Name and version of the transaction check, which decides validity.
     pub check: String,
 }
@@ -55,6 +58,7 @@ pub struct Committee {
     members: Vec<Member>,
     thresholds: Thresholds,
     gc_depth: u32,
+    reputation: ReputationParams,
     genesis: Vec<Digest>,
     /// `weight_of_byte[i][b]`: weight of the members named by the bits of `b`, from member `8 * i` on.
     weight_of_byte: Vec<[u64; 256]>,
@@ -68,7 +72,7 @@ impl Committee {
     ///
     /// # Errors
     /// When there is no member or too many, a weight is zero, a key appears twice, the weights do not carry the fault
-    /// bounds, or `gc_depth` is out of range.
+    /// bounds, or `gc_depth` or a window of the scores is out of range.
     pub fn new(config: CommitteeConfig) -> Result<Self, CommitteeError> {
         let count = config.members.len();
         if count == 0 || count > VALIDATORS_MAX {
@@ -100,6 +104,9 @@ impl Committee {
                 least,
             });
         }
+        if !config.reputation.are_sound() {
+            return Err(CommitteeError::ReputationWindow);
+        }
         let chain = chain_id(&config);
         let genesis = (0..count)
             .map(|a| genesis_digest(&chain, config.epoch, a))
@@ -111,6 +118,7 @@ impl Committee {
             members: config.members,
             thresholds,
             gc_depth: config.gc_depth,
+            reputation: config.reputation,
             genesis,
             weight_of_byte,
             #[cfg(any(test, feature = "testing"))]
@@ -140,6 +148,7 @@ impl Committee {
             members: members.collect(),
             bounds: profile.bounds(),
             gc_depth: GC_DEPTH_ROUNDS,
+            reputation: ReputationParams::default(),
             check: check.to_owned(),
         })
     }
@@ -236,6 +245,12 @@ impl Committee {
         self.gc_depth
     }
 
+    /// The windows of the scores (R26 to R29).
+    #[must_use]
+    pub fn reputation(&self) -> &ReputationParams {
+        &self.reputation
+    }
+
     /// The digest of a validator's implicit round-0 block (R3).
     #[must_use]
     pub fn genesis(&self, index: ValidatorIndex) -> Option<Digest> {
@@ -308,6 +323,13 @@ fn chain_id(config: &CommitteeConfig) -> Digest {
     for member in &config.members {
         params.update(member.key.as_bytes());
         params.update(&member.weight.to_le_bytes());
+    }
+    // The version above stands for the windows of the protocol; others cannot be confused with them, because the
+    // number of members, which is bound before, says where the members end.
+    if config.reputation != ReputationParams::default() {
+        for rounds in config.reputation.numbers() {
+            params.update(&rounds.to_le_bytes());
+        }
     }
     let params = params.finish();
     let epoch = config.epoch.to_le_bytes();
@@ -400,6 +422,8 @@ pub enum CommitteeError {
         /// The least depth for this commit rule.
         least: u32,
     },
+    /// A window of the scores is empty or too long.
+    ReputationWindow,
     /// The weights do not carry the fault bounds.
     Thresholds(ThresholdError),
 }
@@ -429,6 +453,10 @@ impl fmt::Display for CommitteeError {
                     "gc_depth {rounds}; allowed: {least} to {GC_DEPTH_ROUNDS_MAX} rounds"
                 )
             }
+            Self::ReputationWindow => write!(
+                f,
+                "the windows of the scores may have 1 to {REPUTATION_ROUNDS_MAX} rounds"
+            ),
             Self::Thresholds(why) => why.fmt(f),
         }
     }

@@ -52,7 +52,7 @@
 //!
 //! `limits` (every bound) · `thresholds`, `committee` (who decides, with how much) · `block`, `codec`, [`crypto`] ·
 //! `verify` (the only door) · `dag` · `suspended`, `fetch`, `grounding` (what waits, what is missing, what may be
-//! linked) · `round_clock` · `order` with `votes`, `leaders`, `linearize` · `commit`, `finality` · [`record`],
+//! linked) · `round_clock` · `order` with `votes`, `schedule`, `leaders`, `linearize` · `reputation` · `commit`, `finality` · [`record`],
 //! `recover` · `replica` (wires them) · `input`, `output`, `message`.
 //!
 //! Rules are cited by number, as in `// R16`; `docs/protocol.md` has them.
@@ -89,6 +89,7 @@ pub mod planted;
 pub mod record;
 mod recover;
 mod replica;
+mod reputation;
 mod round_clock;
 mod suspended;
 #[cfg(any(test, feature = "testing"))]
@@ -110,6 +111,9 @@ pub use order::Path;
 pub use output::{Outcome, Output, PayloadRoom, PersistTicket};
 pub use recover::{RecoverError, Recovered};
 pub use replica::{ProposalContent, Replica, ReplicaConfig, ReplicaStatus};
+pub use reputation::{
+    Mark, ONE, ReputationParams, RoundStanding, SlotOutcome, SlotStanding, Standing,
+};
 pub use thresholds::{
     FaultBounds, Mode, Profile, Rule, ThresholdError, Thresholds, UnknownProfile,
 };

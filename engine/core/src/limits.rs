@@ -27,6 +27,16 @@ pub const TOTAL_WEIGHT_MAX: u64 = 1 << 48;
 pub const GC_DEPTH_ROUNDS: u32 = 64;
 /// Greatest `gc_depth` a committee may choose; it bounds the window of the DAG.
 pub const GC_DEPTH_ROUNDS_MAX: u32 = 1024;
+/// Scored rounds that a validator's score is the sum of (R27).
+pub const SCORE_ROUNDS: u32 = 512;
+/// Scored rounds whose leader slots count against a validator (R27).
+pub const SLOT_ROUNDS: u32 = 4096;
+/// Leader rounds between two schedules (R29).
+pub const SCHEDULE_ROUNDS: u32 = 128;
+/// Rounds from the leader of the commit that makes a schedule to the schedule's first round (R29).
+pub const SCHEDULE_LEAD_ROUNDS: u32 = 11;
+/// Greatest of these four that a committee may choose; it bounds the memory of scores.
+pub const REPUTATION_ROUNDS_MAX: u32 = 65_536;
 
 // ---- Local limits ----
 
@@ -87,6 +97,9 @@ pub const STALL_MIN_US: u64 = 250_000;
 /// See [`STALL_MIN_US`].
 pub const STALL_US: u64 = 1_000_000;
 
+const _: () =
+    assert!(SCORE_ROUNDS <= REPUTATION_ROUNDS_MAX && SLOT_ROUNDS <= REPUTATION_ROUNDS_MAX);
+const _: () = assert!(SCHEDULE_LEAD_ROUNDS < SCHEDULE_ROUNDS && SCHEDULE_ROUNDS < SCORE_ROUNDS);
 const _: () = assert!(STALL_US > 2 * IDLE_ROUND_DELAY_US);
 const _: () = assert!(STALL_MIN_US < STALL_US);
 const _: () = assert!(PAYLOAD_BYTES_MAX + HEADER_BYTES_MAX < FRAME_BYTES_MAX);

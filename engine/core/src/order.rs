@@ -1,6 +1,6 @@
 //! # Ordering
 //!
-//! Every validator leads a slot of every round. Slots are decided, committed or skipped, by what later rounds say
+//! Every eligible validator leads a slot of every round. Slots are decided, committed or skipped, by what later rounds say
 //! about them; decided slots are output in slot order, and each committed one brings its whole uncommitted history.
 //!
 //! ```text
@@ -16,23 +16,24 @@
 use std::collections::BTreeMap;
 
 use crate::block::Slot;
-use crate::committee::Committee;
 use crate::crypto::Digest;
 use crate::dag::{BlockId, Dag};
-use crate::id::Round;
+use crate::id::{Round, ValidatorIndex};
 use crate::thresholds::Rule;
 
 pub(crate) mod leaders;
 pub(crate) mod linearize;
+pub(crate) mod schedule;
 pub(crate) mod votes;
 
-use leaders::{Leaders, Schedule};
+use leaders::Leaders;
+use schedule::Schedules;
 pub use votes::Path;
 use votes::{Certifies, Votes, certifies, decide_directly, votes_among};
 pub(crate) use votes::{Decided, Decision};
 
 /// Output rounds whose leaders stay known: proposing asks for the primaries of the two rounds below its own (R9).
-const ROUNDS_BACK: u32 = 4;
+pub(crate) const ROUNDS_BACK: u32 = 4;
 
 /// A decided slot that is next in the output.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,13 +62,13 @@ enum Anchor {
 
 impl Order {
     /// Starts at the slot after `last`, the last output slot, or at round 1.
-    pub(crate) fn new(committee: &Committee, gc_round: Round, last: Option<Slot>) -> Self {
+    pub(crate) fn new(schedules: &Schedules, gc_round: Round, last: Option<Slot>) -> Self {
         let first_round = last.map_or(Round(1), |slot| slot.round);
         let mut order = Self {
             votes: Votes::new(gc_round),
             cursor: (first_round, 0),
             leaders: Leaders::new(
-                Schedule::initial(committee),
+                schedules.clone(),
                 first_round.minus(ROUNDS_BACK).max(Round(1)),
             ),
         };
@@ -88,9 +89,9 @@ impl Order {
         Some(Slot { round, author })
     }
 
-    /// The number of the schedule in force (R29).
-    pub(crate) fn schedule_id(&self) -> u64 {
-        self.leaders.schedule().id()
+    /// The leaders of a round within the window, in slot order.
+    pub(crate) fn leaders(&self, round: Round) -> &[ValidatorIndex] {
+        self.leaders.of(round)
     }
 
     /// What is known about a slot's votes.
@@ -154,20 +155,33 @@ impl Order {
         self.votes.collect(gc_round);
     }
 
+    /// R18: after the output of a commit that made the newest of `schedules`, every decision that is not output is
+    /// dropped and made again. Who leads from the schedule's start on has changed, and with it the anchors of the slots
+    /// below; what is decided by votes alone comes out as before.
+    pub(crate) fn install(&mut self, dag: &Dag, schedules: &Schedules) {
+        self.leaders.install(schedules);
+        let (first, place) = self.cursor;
+        let output = self.leaders.of(first).get(..place).unwrap_or_default();
+        self.votes.drop_decisions(first, output);
+        for round in (first.0..=dag.highest_round().0).map(Round) {
+            self.decide_round_directly(dag, round);
+        }
+        self.decide_by_anchors(dag);
+    }
+
     /// R16 for every open slot of a round; whether one was decided.
     fn decide_round_directly(&mut self, dag: &Dag, round: Round) -> bool {
         let mut news = false;
-        for author in dag.committee().indices() {
-            let slot = Slot { round, author };
+        for author in self.leaders.of(round) {
+            let slot = Slot {
+                round,
+                author: *author,
+            };
             if self.is_settled(slot) {
                 continue;
             }
-            let Some(decided) = decide_directly(&self.votes, dag, slot) else {
-                continue;
-            };
-            if let Some(known) = self.votes.slot_mut(slot) {
-                known.decided = Some(decided);
-                news = true;
+            if let Some(decided) = decide_directly(&self.votes, dag, slot) {
+                news |= self.votes.decide(slot, decided);
             }
         }
         news
@@ -200,18 +214,17 @@ impl Order {
     }
 
     fn decide_round_by_anchor(&mut self, dag: &Dag, round: Round, history: &History) {
-        for author in dag.committee().indices() {
-            let slot = Slot { round, author };
+        for author in self.leaders.of(round) {
+            let slot = Slot {
+                round,
+                author: *author,
+            };
             if self.is_settled(slot) {
                 continue;
             }
             let decision = decide_in_history(dag, &self.votes, slot, history);
-            if let Some(known) = self.votes.slot_mut(slot) {
-                known.decided = Some(Decided {
-                    decision,
-                    path: Path::Indirect,
-                });
-            }
+            let path = Path::Indirect;
+            self.votes.decide(slot, Decided { decision, path });
         }
     }
 

@@ -8,6 +8,7 @@
 //! | `Own` | epoch | the own header of the highest round, not signed |
 //! | `Commits` | index | commit record |
 //! | `Tip` | epoch | index of the last commit, little-endian |
+//! | `Reputation` | epoch | scores and schedules after a recent commit |
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -34,6 +35,8 @@ pub enum RecordTable {
     Commits = 4,
     /// The last commit's index.
     Tip = 5,
+    /// Scores and schedules after a recent commit; 6 belongs to the shell.
+    Reputation = 7,
 }
 
 /// One record to write.
@@ -157,6 +160,13 @@ impl Record {
             Self::new(RecordTable::Commits, commit_key(record.index), encoded),
             Self::new(RecordTable::Tip, epoch_key(record.epoch), tip),
         ]
+    }
+}
+
+impl Record {
+    /// Scores and schedules after a commit; written with it.
+    pub(crate) fn reputation(epoch: u64, snapshot: Bytes) -> Self {
+        Self::new(RecordTable::Reputation, epoch_key(epoch), snapshot)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -12,8 +13,10 @@ use crate::committee::Committee;
 use crate::crypto::Digest;
 use crate::id::{CommitIndex, Round, ValidatorIndex};
 use crate::record::{
-    ReadError, RecordSource, RecordTable, commit_key, epoch_key, payload_key, read_block, round_key,
+    ReadError, RecordSource, RecordTable, commit_key, epoch_key, header_key, payload_key,
+    read_block, round_key,
 };
+use crate::reputation::{Reputation, Scored};
 use crate::verify::{Reject, VerifiedBlock, read_stored_header};
 
 /// What a store says about the past: the last commit, the blocks above the gc round, the last own header.
@@ -29,6 +32,8 @@ pub struct Recovered {
     pub(crate) committed: BTreeMap<BlockRef, CommitIndex>,
     /// The own header of the highest round, to be signed again.
     pub(crate) own: Option<Proposal>,
+    /// Scores and schedules after the last commit; none before the first.
+    pub(crate) reputation: Option<Box<Reputation>>,
 }
 
 impl Recovered {
@@ -38,7 +43,7 @@ impl Recovered {
     /// When the store fails, belongs to another chain, or contradicts itself.
     pub fn load<S: RecordSource>(
         source: &S,
-        committee: &Committee,
+        committee: &Arc<Committee>,
         me: ValidatorIndex,
     ) -> Result<Self, RecoverError<S::Error>> {
         let epoch = committee.epoch();
@@ -56,8 +61,13 @@ impl Recovered {
             Some((record, _)) => recent_commits(source, record, floor)?,
             None => BTreeMap::new(),
         };
+        let reputation = match &last {
+            Some((record, _)) => Some(Box::new(replay(source, committee, record)?)),
+            None => None,
+        };
         let mut recovered = Self {
             is_fresh: false,
+            reputation,
             last,
             committed,
             ..Self::default()
@@ -203,6 +213,71 @@ fn recent_commits<S: RecordSource>(
     Ok(committed)
 }
 
+/// Scores and schedules after the last commit: the snapshot's, and the commits after it replayed.
+fn replay<S: RecordSource>(
+    source: &S,
+    committee: &Arc<Committee>,
+    last: &CommitRecord,
+) -> Result<Reputation, RecoverError<S::Error>> {
+    let epoch = committee.epoch();
+    let snapshot = read(source, RecordTable::Reputation, &epoch_key(epoch))?;
+    let (done, mut reputation) = match snapshot {
+        Some(bytes) => Reputation::restore(&bytes, committee).map_err(RecoverError::Commit)?,
+        None => {
+            let before = before_first(source, committee, last)?;
+            (before, Reputation::new(Arc::clone(committee)))
+        }
+    };
+    if done > last.index {
+        return Err(RecoverError::Reputation(done));
+    }
+    for index in (done.0 + 1..=last.index.0).map(CommitIndex) {
+        let (record, _) = read_commit(source, index)?.ok_or(RecoverError::Reputation(index))?;
+        let mut headers = Vec::with_capacity(record.blocks.len());
+        for (block, _) in &record.blocks {
+            let bytes = read(source, RecordTable::Headers, &header_key(epoch, block))?;
+            let bytes = bytes.ok_or(RecoverError::Reputation(index))?;
+            let (found, header) = read_stored_header(&bytes).map_err(RecoverError::Block)?;
+            if found != *block {
+                return Err(RecoverError::Reputation(index));
+            }
+            headers.push((found, header));
+        }
+        let blocks: Vec<_> = headers
+            .iter()
+            .map(|(block, header)| (*block, header))
+            .collect();
+        reputation.handle_commit(Scored {
+            leader: record.leader,
+            skipped: &record.skipped,
+            blocks: &blocks,
+        });
+        if !reputation.matches(&record) {
+            return Err(RecoverError::Reputation(index));
+        }
+    }
+    if reputation.matches(last) {
+        Ok(reputation)
+    } else {
+        Err(RecoverError::Reputation(last.index))
+    }
+}
+
+/// The index before the epoch's first commit.
+fn before_first<S: RecordSource>(
+    source: &S,
+    committee: &Committee,
+    last: &CommitRecord,
+) -> Result<CommitIndex, RecoverError<S::Error>> {
+    let mut first = last.clone();
+    while first.previous != *committee.chain() {
+        let before = CommitIndex(first.index.0.saturating_sub(1));
+        let found = read_commit(source, before)?;
+        (first, _) = found.ok_or(RecoverError::Reputation(before))?;
+    }
+    Ok(CommitIndex(first.index.0.saturating_sub(1)))
+}
+
 fn own_header<S: RecordSource>(
     source: &S,
     committee: &Committee,
@@ -242,6 +317,8 @@ pub enum RecoverError<E> {
     Tip,
     /// The record before this one is not the one it chains to.
     BrokenChain(CommitIndex),
+    /// The scores after this commit are missing, or not those that its record names.
+    Reputation(CommitIndex),
     /// A stored block is damaged.
     Block(Reject),
     /// A stored commit or own header is damaged.
@@ -273,6 +350,9 @@ impl<E: fmt::Display> fmt::Display for RecoverError<E> {
             Self::Tip => f.write_str("the last commit is missing from the store"),
             Self::BrokenChain(index) => {
                 write!(f, "commit {index} does not chain to the one before it")
+            }
+            Self::Reputation(index) => {
+                write!(f, "the scores after commit {index} cannot be replayed")
             }
             Self::Block(reject) => write!(f, "a stored block is damaged: {reject}"),
             Self::Commit(error) => write!(f, "a stored record is damaged: {error}"),

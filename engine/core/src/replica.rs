@@ -18,6 +18,7 @@ use crate::order::Order;
 use crate::output::{Output, PersistTicket};
 use crate::record::Record;
 use crate::recover::Recovered;
+use crate::reputation::{Reputation, Standing};
 use crate::round_clock::RoundClock;
 use crate::suspended::Suspended;
 use crate::verify::{SignedVotes, VerifiedBlock};
@@ -62,6 +63,7 @@ pub struct Replica {
     committee: Arc<Committee>,
     dag: Dag,
     order: Order,
+    reputation: Reputation,
     grounding: Grounding,
     suspended: Suspended,
     fetch: Fetch,
@@ -247,6 +249,12 @@ impl Replica {
             leader_timeout_us: self.clock.leader_timeout_us(),
             amnesia: self.amnesia,
         }
+    }
+
+    /// R31: a validator's score with the rounds and slots that moved it; `None` if it is no member.
+    #[must_use]
+    pub fn reputation(&self, validator: ValidatorIndex) -> Option<Standing> {
+        self.reputation.standing(validator)
     }
 
     fn last_index(&self) -> CommitIndex {

@@ -8,8 +8,10 @@
 //! | `dag_text` | a DAG drawn as text |
 //! | `random` | a DAG drawn by a seed, with crashes, equivocation and late blocks |
 //! | `committer` | the real window and commit rule, fed with blocks in any order |
+//! | `scoring` | the real scores, fed with commits |
 //! | `reference` | the rules R14 to R22 asked the obvious way, by walking parents |
 //! | `marks` | which interesting paths of the core a run has taken |
+//! | `reference_scores` | the rules R26 to R29, every round scored anew from all blocks committed by then |
 
 mod builder;
 mod committer;
@@ -17,19 +19,37 @@ mod dag_text;
 pub mod marks;
 mod random;
 mod reference;
+mod reference_scores;
+mod scoring;
 
 pub use builder::{
-    AcceptAll, Draft, Signing, VALID_CHECK, build, committee, full_dag, keypair, mutated, proposal,
-    sign, stand_in_signature, with_stand_in_signatures,
+    AcceptAll, Draft, Signing, VALID_CHECK, build, committee, committee_with, full_dag, keypair,
+    mutated, proposal, sign, stand_in_signature, with_stand_in_signatures,
 };
 pub use committer::{Checkpoint, Committed, Committer, DecidedSlot, Verdict};
 pub use dag_text::{DagText, DagTextError};
 pub use random::{Chance, RandomDag, Shape, delivery};
-pub use reference::{Answer, AnswerCommit, reference_answer, reference_decisions};
+pub use reference::{Answer, AnswerCommit, plain_commits, reference_answer, reference_decisions};
+pub use reference_scores::{
+    PlainBlock, PlainCommit, ReferenceReputation, ReferenceSchedule, ReferenceScores,
+    initial_schedule, reference_scores, schedule_of,
+};
+pub use scoring::Scoring;
 
-use crate::committee::Committee;
+use crate::committee::{AuthorSet, Committee};
 use crate::id::{Round, ValidatorIndex};
-use crate::order::leaders::Schedule;
+use crate::order::schedule::Schedule;
+
+/// `slots(round)` under a schedule made from these scores, by index (R28, R29).
+#[must_use]
+pub fn slots_with_scores(
+    committee: &Committee,
+    scores: &[u64],
+    round: Round,
+) -> Vec<ValidatorIndex> {
+    let pool = crate::reputation::pool(committee, scores, &AuthorSet::default());
+    Schedule::new(1, round, committee, pool).slots(round)
+}
 
 /// `slots(round)` under the schedule of an epoch's start (R29).
 #[must_use]

@@ -246,6 +246,7 @@ impl Thresholds {
     /// The inequalities that the safety sketch of section 5 uses.
     fn assert_sound(&self) {
         let (w, f, q) = (self.total, self.byzantine, self.quorum);
+        assert!(f < q, "R26: what is seen is capped above zero");
         assert!(self.certificate <= q, "V <= Q");
         assert!(self.slow <= q, "D <= Q");
         assert!(self.skip_certificate <= q, "B_q <= Q");

@@ -6,11 +6,14 @@
 
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use probity_core::block::{CommitVote, EquivocationProof, genesis_ref};
 use probity_core::crypto::{Digest, Signature};
-use probity_core::testing::{Draft, committee, proposal, sign, slots};
+use probity_core::testing::{
+    Committer, Draft, Signing, committee, full_dag, proposal, sign, slots, slots_with_scores,
+};
 use probity_core::{
     Block, BlockRef, COMMIT_RECORD_VERSION, CommitIndex, CommitRecord, Committee, FaultBounds,
     Message, Mode, Payload, Proposal, Round, Slot, ValidatorIndex,
@@ -188,6 +191,48 @@ fn leader_orders_are_frozen() {
         }
     }
     frozen("leaders.txt", &text);
+}
+
+/// R28, R29: keys from scores, and a leader dropped for a bad one.
+#[test]
+fn leader_orders_under_scores_are_frozen() {
+    let mut text = String::new();
+    let cases = [
+        ("four", four(), vec![100, 99, 90, 62]),
+        ("four less one", four(), vec![100, 99, 90, 56]),
+        ("seven", seven(), vec![700, 600, 650, 500, 690, 450, 640]),
+        ("seven at most", seven(), vec![512 << 20; 7]),
+    ];
+    for (name, committee, scores) in cases {
+        for round in (1..=10).map(Round) {
+            let order: Vec<String> = slots_with_scores(&committee, &scores, round)
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            writeln!(text, "{name} {round}: {}", order.join(" ")).unwrap();
+        }
+    }
+    frozen("leaders_scored.txt", &text);
+}
+
+/// R21, R26: the table's digest after the first and last commit of full rounds.
+#[test]
+fn reputation_tables_are_frozen() {
+    let mut text = String::new();
+    for (name, committee) in [("four", four()), ("seven", seven())] {
+        let committee = Arc::new(committee);
+        let mut committer = Committer::new(Arc::clone(&committee));
+        for block in full_dag(&committee, 10, Signing::Zero) {
+            committer.insert(block);
+        }
+        let commits = committer.commits();
+        for commit in [commits.first().unwrap(), commits.last().unwrap()] {
+            let record = &commit.record;
+            let (round, digest) = (record.leader.round, record.reputation);
+            writeln!(text, "{name} leader of {round}: {digest}").unwrap();
+        }
+    }
+    frozen("reputation.hex", &text);
 }
 
 #[test]

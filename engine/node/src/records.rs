@@ -6,7 +6,7 @@ use bytes::Bytes;
 use probity_core::record::{Record, RecordSource, RecordTable};
 use probity_storage::{Batch, Scan, Storage, StorageError, Table};
 
-/// The table that retention keeps its marks in; the core's tables have the numbers below it.
+/// The table that retention keeps its marks in; the core leaves this number out.
 pub(crate) const RETENTION: Table = Table::new(6);
 
 /// The storage's table for one of the core's.

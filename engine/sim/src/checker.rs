@@ -9,6 +9,7 @@
 //! | `prefix` | indices without gaps, chained digests, across restarts | R21 |
 //! | `sequence` | a commit is what the rules make of its leader | R12, R19, R20, R22 |
 //! | `decisions` | every slot decided once, in order, alike everywhere | R16 to R18 |
+//! | `reputation` | scores and schedules are those of a replay | R26 to R29 |
 //! | `reference` | the slow committer repeats every decision | R14 to R18 |
 //! | `timestamps` | times rise, within correct clocks | R20 |
 //! | `certificates` | they hold, name the agreed commit, and rise | R25 |
@@ -20,10 +21,8 @@
 //! | `no_false_accusation` | evidence holds, against sinners only | R12 |
 //! | `bounds` | memory under its caps | R6, R12, R25 |
 //!
-//! Liveness is the world's own business (`world/heal.rs`), the application's state too (`application.rs`). Reputation,
-//! schedules and weights get files of their own here once the core has them: a from-scratch replay of R26 to R30 over
-//! `Bound::news`, compared with the record's `schedule` and `reputation`, and with the status of every replica at
-//! equal commit index.
+//! Liveness is the world's own business (`world/heal.rs`), the application's state too (`application.rs`). The
+//! agreed sequence, with the schedules that the slow reference makes of it, is written down once (`ledger`).
 
 #![allow(
     clippy::wildcard_enum_match_arm,
@@ -50,12 +49,14 @@ mod certificates;
 mod decisions;
 mod durable;
 mod honest_blocks_valid;
+mod ledger;
 mod no_false_accusation;
 mod no_skipped_round;
 mod one_block_a_round;
 mod outcomes;
 mod prefix;
 mod reference;
+mod reputation;
 mod sequence;
 #[cfg(test)]
 mod stage;
@@ -134,11 +135,13 @@ pub struct Violation {
 /// The checkers of every run.
 #[must_use]
 pub fn all(plan: &Plan) -> Vec<Box<dyn Checker>> {
+    let ledger = ledger::SharedLedger::default();
     let mut checkers: Vec<Box<dyn Checker>> = vec![
         Box::new(agreement::Agreement::default()),
         Box::new(prefix::Prefix::default()),
         Box::new(sequence::Sequence::default()),
-        Box::new(decisions::Decisions::default()),
+        Box::new(decisions::Decisions::new(ledger.clone())),
+        Box::new(reputation::Reputation::new(ledger.clone())),
         Box::new(timestamps::Timestamps::default()),
         Box::new(certificates::Certificates::default()),
         Box::new(one_block_a_round::OneBlockARound::default()),
@@ -150,7 +153,7 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Checker>> {
         Box::new(bounds::Bounds::default()),
     ];
     if plan.reference {
-        checkers.push(Box::new(reference::Reference::default()));
+        checkers.push(Box::new(reference::Reference::new(ledger)));
     }
     checkers
 }

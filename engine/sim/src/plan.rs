@@ -5,8 +5,8 @@
 use probity_core::crypto::Digest;
 use probity_core::testing;
 use probity_core::{
-    Committee, CommitteeConfig, FaultBounds, Member, Mode, Profile, Tally, TransactionCheck,
-    ValidatorIndex,
+    Committee, CommitteeConfig, FaultBounds, Member, Mode, Profile, ReputationParams, Tally,
+    TransactionCheck, ValidatorIndex,
 };
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +64,9 @@ pub struct CommitteePlan {
     pub byzantine: Option<u64>,
     /// Rounds below the last leader that can still be ordered.
     pub gc_depth: u32,
+    /// Windows of the scores; those of the protocol unless it says otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scores: Option<ScoresPlan>,
     /// Real Ed25519, or a stand-in that costs a hash.
     pub signatures: Signatures,
     /// Shortest time between two own blocks.
@@ -73,6 +76,31 @@ pub struct CommitteePlan {
     /// By validator: how far its wall clock is off, in milliseconds.
     #[serde(default)]
     pub clock_skew_ms: Vec<i64>,
+}
+
+/// Short windows, so that a short run sees many schedules (R27, R29).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScoresPlan {
+    /// Scored rounds in a score.
+    pub score_rounds: u32,
+    /// Scored rounds whose slots count.
+    pub slot_rounds: u32,
+    /// Leader rounds from one schedule to the next.
+    pub schedule_rounds: u32,
+    /// Rounds from a schedule's commit to its start.
+    pub schedule_lead_rounds: u32,
+}
+
+impl ScoresPlan {
+    fn params(self) -> ReputationParams {
+        ReputationParams {
+            score_rounds: self.score_rounds,
+            slot_rounds: self.slot_rounds,
+            schedule_rounds: self.schedule_rounds,
+            schedule_lead_rounds: self.schedule_lead_rounds,
+        }
+    }
 }
 
 /// What signs blocks.
@@ -437,6 +465,7 @@ impl CommitteePlan {
             members: self.weights.iter().zip(0..).map(member).collect(),
             bounds,
             gc_depth: self.gc_depth,
+            reputation: self.scores.map(ScoresPlan::params).unwrap_or_default(),
             check: testing::VALID_CHECK.name().to_owned(),
         };
         let committee =

@@ -64,6 +64,7 @@ pub fn plan(script: Vec<u32>, profile: Profile) -> Plan {
             weights: vec![1; 4],
             profile: profile.name().to_owned(),
             byzantine: None,
+            scores: None,
             gc_depth: 16,
             signatures: Signatures::StandIn,
             min_round_delay_us: 5_000,

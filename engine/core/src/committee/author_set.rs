@@ -42,12 +42,40 @@ impl AuthorSet {
         self.words[word] & bit != 0
     }
 
+    /// The members of either set.
+    pub(crate) fn union(&self, other: &Self) -> Self {
+        let mut words = self.words;
+        words.iter_mut().zip(other.words).for_each(|(a, b)| *a |= b);
+        Self { words }
+    }
+
+    /// The members that are not in the other set.
+    pub(crate) fn difference(&self, other: &Self) -> Self {
+        let mut words = self.words;
+        words
+            .iter_mut()
+            .zip(other.words)
+            .for_each(|(a, b)| *a &= !b);
+        Self { words }
+    }
+
     /// The members of both sets.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         let mut words = self.words;
         words.iter_mut().zip(other.words).for_each(|(a, b)| *a &= b);
         Self { words }
+    }
+
+    /// The members, ascending.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = ValidatorIndex> {
+        (0u16..).zip(self.words).flat_map(|(word, mut bits)| {
+            std::iter::from_fn(move || {
+                let bit = u16::try_from(bits.trailing_zeros()).ok()?;
+                bits &= bits.checked_sub(1)?;
+                Some(ValidatorIndex(word * 64 + bit))
+            })
+        })
     }
 
     /// Whether nobody is in the set.
@@ -60,6 +88,21 @@ impl AuthorSet {
     #[must_use]
     pub fn len(&self) -> usize {
         self.words.iter().map(|w| w.count_ones() as usize).sum()
+    }
+
+    /// The set with these bits, eight members a byte, lowest index first; `None` if one is not below `size`.
+    pub(crate) fn from_bytes(bytes: &[u8], size: usize) -> Option<Self> {
+        let mut set = Self::default();
+        for (at, byte) in bytes.iter().enumerate() {
+            for bit in (0..8).filter(|bit| byte >> bit & 1 == 1) {
+                let author = at * 8 + bit;
+                if author >= size.min(VALIDATORS_MAX) {
+                    return None;
+                }
+                set.insert(ValidatorIndex(u16::try_from(author).ok()?));
+            }
+        }
+        Some(set)
     }
 
     /// The bits, eight members a byte, lowest index first.

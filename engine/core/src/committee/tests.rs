@@ -20,6 +20,7 @@ fn config(weights: &[u64]) -> CommitteeConfig {
             crashed: 0,
         },
         gc_depth: 64,
+        reputation: ReputationParams::default(),
         check: "opaque/1".to_owned(),
     }
 }
@@ -75,6 +76,15 @@ fn impossible_committees_are_refused() {
         Committee::new(shallow),
         Err(CommitteeError::GcDepth { .. })
     ));
+    let endless = CommitteeConfig {
+        reputation: ReputationParams {
+            score_rounds: 0,
+            ..ReputationParams::default()
+        },
+        ..config(&[1, 1, 1, 1])
+    };
+    let endless = Committee::new(endless).unwrap_err();
+    assert_eq!(endless, CommitteeError::ReputationWindow);
 }
 
 #[test]
@@ -122,6 +132,11 @@ fn every_parameter_changes_the_chain_id() {
         byzantine: 0,
         crashed: 1,
     };
+    let with_windows = |change: fn(&mut ReputationParams)| {
+        let mut config = base.clone();
+        change(&mut config.reputation);
+        config
+    };
     let variants = [
         base.clone(),
         other_key,
@@ -153,11 +168,15 @@ fn every_parameter_changes_the_chain_id() {
         },
         CommitteeConfig {
             check: "opaque/2".to_owned(),
-            ..base
+            ..base.clone()
         },
+        with_windows(|windows| windows.score_rounds += 1),
+        with_windows(|windows| windows.slot_rounds += 1),
+        with_windows(|windows| windows.schedule_rounds += 1),
+        with_windows(|windows| windows.schedule_lead_rounds += 1),
     ];
     let chains: std::collections::BTreeSet<Digest> = variants.into_iter().map(chain).collect();
-    assert_eq!(chains.len(), 11);
+    assert_eq!(chains.len(), 15);
 }
 
 #[test]

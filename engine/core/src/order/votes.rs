@@ -101,9 +101,34 @@ impl Votes {
         self.row(slot.round).get(slot.author.position())
     }
 
-    pub(crate) fn slot_mut(&mut self, slot: Slot) -> Option<&mut SlotVotes> {
-        let at = self.row_position(slot.round)?;
-        self.rows.get_mut(at)?.get_mut(slot.author.position())
+    /// Notes what was decided about a slot; whether anything is known about it.
+    ///
+    /// # Panics
+    /// When it was decided before: between two drops a decision never changes (R18).
+    pub(crate) fn decide(&mut self, slot: Slot, decided: Decided) -> bool {
+        let row = self.row_position(slot.round);
+        let row = row.and_then(|at| self.rows.get_mut(at));
+        let Some(known) = row.and_then(|row| row.get_mut(slot.author.position())) else {
+            return false;
+        };
+        let before = known.decided.replace(decided);
+        assert!(
+            before.is_none(),
+            "R18: a slot is decided once between drops"
+        );
+        true
+    }
+
+    /// R18: forgets every decision from `first` on, but for the slots of `output` in that round.
+    pub(crate) fn drop_decisions(&mut self, first: Round, output: &[ValidatorIndex]) {
+        let at = self.row_position(first).unwrap_or(0);
+        for (above, row) in self.rows.iter_mut().skip(at).enumerate() {
+            for (author, slot) in (0..).map(ValidatorIndex).zip(row) {
+                if above > 0 || !output.contains(&author) {
+                    slot.decided = None;
+                }
+            }
+        }
     }
 
     fn row_mut(&mut self, round: Round, validators: usize) -> Option<&mut Vec<SlotVotes>> {

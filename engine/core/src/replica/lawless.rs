@@ -1,6 +1,7 @@
 //! What a Byzantine validator of a simulator does with the honest code (feature `testing`).
 
 use crate::block::{Header, Payload, Proposal};
+use crate::id::{Round, ValidatorIndex};
 
 use super::{InFlight, Replica};
 
@@ -8,6 +9,12 @@ impl Replica {
     /// From now on own blocks from the network are taken like anybody's, and nothing stops the proposals.
     pub fn set_lawless(&mut self) {
         self.lawless = true;
+    }
+
+    /// Who leads a round not far below the frontier, in slot order; nobody if it is too old.
+    #[must_use]
+    pub fn leaders(&self, round: Round) -> &[ValidatorIndex] {
+        self.order.leaders(round)
     }
 
     /// The own block that waits for its signature.

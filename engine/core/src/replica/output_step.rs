@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use crate::block::{BlockRef, Slot};
-use crate::commit::{
-    COMMIT_RECORD_VERSION, Commit, CommitRecord, CommittedBlock, digest_of, empty_reputation,
-};
+use crate::commit::{COMMIT_RECORD_VERSION, Commit, CommitRecord, CommittedBlock, digest_of};
 use crate::dag::BlockId;
 use crate::id::{CommitIndex, Round, Time};
 use crate::order::linearize::{linearize, timestamp_ms};
 use crate::order::{Decision, Path};
 use crate::output::{Outcome, Output};
 use crate::record::Record;
+use crate::reputation::{Leadership, Scored};
 
 use super::Replica;
 
@@ -36,14 +35,17 @@ impl Replica {
         if planted!(GcBySkips) && committed.is_none() {
             self.raise_gc_round(now, self.committee.gc_round(slot.round));
         }
-        if let Some(record) = committed {
-            self.raise_gc_round(now, self.committee.gc_round(record.leader.round));
+        if let Some((leader, leadership)) = committed {
+            if leadership == Leadership::Scheduled {
+                self.order.install(&self.dag, self.reputation.schedules());
+            }
+            self.raise_gc_round(now, self.committee.gc_round(leader));
         }
         true
     }
 
-    /// R19, R21: linearises, stamps, records, and holds the commit until it is durable.
-    fn output_commit(&mut self, leader: BlockId, path: Path) -> CommitRecord {
+    /// R19, R21: linearises, stamps, scores, records, and holds the commit until it is durable.
+    fn output_commit(&mut self, leader: BlockId, path: Path) -> (Round, Leadership) {
         let previous_ms = self.last.as_ref().map_or(0, |(last, _)| last.timestamp_ms);
         let mut timestamp_ms = timestamp_ms(&self.dag, leader, previous_ms);
         if planted!(TimestampOwn) {
@@ -52,6 +54,8 @@ impl Replica {
         }
         let leader_ref = self.dag.entry(leader).block.reference();
         let ordered = linearize(&mut self.dag, leader);
+        let skipped = std::mem::take(&mut self.skipped);
+        let leadership = self.score(leader_ref, &skipped, &ordered);
         let previous = self
             .last
             .as_ref()
@@ -67,13 +71,16 @@ impl Replica {
                 .map(|(_, reference, void)| (*reference, *void))
                 .collect(),
             timestamp_ms,
-            skipped: std::mem::take(&mut self.skipped),
-            schedule: self.order.schedule_id(),
-            reputation: empty_reputation(),
+            skipped,
+            schedule: self.reputation.schedules().of(leader_ref.round).id(),
+            reputation: self.reputation.digest(),
         };
         let encoded = record.encode();
         let digest = digest_of(&encoded);
         self.records.extend(Record::commit(&record, encoded));
+        let snapshot = self.reputation.snapshot(record.index, leader_ref.round);
+        let snapshot = snapshot.map(|bytes| Record::reputation(record.epoch, bytes));
+        self.records.extend(snapshot);
         let mut blocks = Vec::with_capacity(ordered.len());
         let mut outcomes = Vec::new();
         for (id, reference, void) in ordered {
@@ -92,13 +99,32 @@ impl Replica {
         self.clock.handle_commit();
         self.last = Some((record.clone(), digest));
         self.hold(Output::Commit(Arc::new(Commit {
-            record: record.clone(),
+            record,
             digest,
             blocks,
             path: Some(path),
         })));
         outcomes.into_iter().for_each(|outcome| self.hold(outcome));
-        record
+        (leader_ref.round, leadership)
+    }
+
+    /// R26 to R29, from the headers of the blocks that a commit orders.
+    fn score(
+        &mut self,
+        leader: BlockRef,
+        skipped: &[Slot],
+        ordered: &[(BlockId, BlockRef, bool)],
+    ) -> Leadership {
+        let header = |id: BlockId| self.dag.entry(id).block.header();
+        let blocks: Vec<_> = ordered
+            .iter()
+            .map(|(id, of, _)| (*of, header(*id)))
+            .collect();
+        self.reputation.handle_commit(Scored {
+            leader,
+            skipped,
+            blocks: &blocks,
+        })
     }
 
     /// Blocks that a commit grounded may complete a quorum; the frontier is looked at when the gc round is raised.

@@ -122,16 +122,15 @@ impl Replica {
         self.pending == Pending::None && self.payload_blocks == 0
     }
 
-    /// R9, soft hold: every connected leader of the round below has an accepted block.
+    /// R9, soft hold: every connected eligible leader of the round below has an accepted block.
     fn soft_hold_holds(&self, round: Round) -> bool {
         let below = round.minus(1);
         if below == Round::GENESIS {
             return true;
         }
         let authors = self.dag.authors(below);
-        self.committee
-            .indices()
-            .all(|author| authors.authors().contains(author) || !self.is_connected(author))
+        let mut leaders = self.order.leaders(below).iter();
+        leaders.all(|leader| authors.authors().contains(*leader) || !self.is_connected(*leader))
     }
 
     fn is_connected(&self, author: ValidatorIndex) -> bool {

@@ -15,6 +15,7 @@ use crate::order::Order;
 use crate::output::{Output, PersistTicket};
 use crate::record::Record;
 use crate::recover::Recovered;
+use crate::reputation::Reputation;
 use crate::round_clock::RoundClock;
 use crate::suspended::Suspended;
 
@@ -38,9 +39,15 @@ fn empty(config: ReplicaConfig, recovered: &Recovered, now: Time) -> Replica {
     let leader = recovered.last.as_ref().map(|(last, _)| last.leader);
     let gc_round = leader.map_or(Round::GENESIS, |leader| committee.gc_round(leader.round));
     let validators = committee.size();
+    let reputation = match &recovered.reputation {
+        Some(reputation) => reputation.as_ref().clone(),
+        None => Reputation::new(Arc::clone(&committee)),
+    };
+    let last_slot = leader.map(|leader| leader.slot());
     Replica {
         dag: Dag::new(Arc::clone(&committee), gc_round),
-        order: Order::new(&committee, gc_round, leader.map(|leader| leader.slot())),
+        order: Order::new(reputation.schedules(), gc_round, last_slot),
+        reputation,
         grounding: Grounding::new(Arc::clone(&committee), gc_round),
         suspended: Suspended::new(validators),
         fetch: Fetch::new(config.me, validators),

@@ -6,6 +6,7 @@ use crate::block::{Block, BlockRef, Header, Payload, Proposal, genesis_ref};
 use crate::committee::{Committee, CommitteeConfig, Member, PROTOCOL_VERSION};
 use crate::crypto::{Digest, Keypair, PublicKey, Signature};
 use crate::id::{Round, ValidatorIndex};
+use crate::reputation::ReputationParams;
 use crate::thresholds::{FaultBounds, Thresholds};
 use crate::verify::TransactionCheck;
 
@@ -64,6 +65,19 @@ pub fn keypair(author: ValidatorIndex) -> Keypair {
 /// When the weights do not carry the fault bounds or `gc_depth` is out of range.
 #[must_use]
 pub fn committee(weights: &[u64], bounds: FaultBounds, gc_depth: u32) -> Committee {
+    committee_with(weights, bounds, (gc_depth, ReputationParams::default()))
+}
+
+/// The same with a `gc_depth` and windows of the scores.
+///
+/// # Panics
+/// When the weights do not carry the fault bounds, or `gc_depth` or a window is out of range.
+#[must_use]
+pub fn committee_with(
+    weights: &[u64],
+    bounds: FaultBounds,
+    (gc_depth, reputation): (u32, ReputationParams),
+) -> Committee {
     let member = |(weight, author): (&u64, u16)| Member {
         key: keypair(ValidatorIndex(author)).public(),
         weight: *weight,
@@ -74,6 +88,7 @@ pub fn committee(weights: &[u64], bounds: FaultBounds, gc_depth: u32) -> Committ
         members: weights.iter().zip(0..).map(member).collect(),
         bounds,
         gc_depth,
+        reputation,
         check: VALID_CHECK.name().to_owned(),
     };
     Committee::new(config).expect("the test asks for a committee that exists")

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::block::{Block, BlockRef, Slot};
-use crate::commit::{COMMIT_RECORD_VERSION, CommitRecord, empty_reputation};
+use crate::commit::{COMMIT_RECORD_VERSION, CommitRecord};
 use crate::committee::Committee;
 use crate::crypto::Digest;
 use crate::dag::{BlockId, Dag};
-use crate::id::{CommitIndex, Round};
+use crate::id::{CommitIndex, Round, ValidatorIndex};
 use crate::order::linearize::{linearize, timestamp_ms};
 use crate::order::{Decision, Order, OutputSlot, Path};
+use crate::reputation::{Leadership, Reputation, Scored, Standing};
 
 use super::{Answer, AnswerCommit};
 
@@ -49,6 +50,8 @@ pub struct Committed {
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     last: Committed,
+    /// Scores and schedules, as they are stored.
+    reputation: bytes::Bytes,
     committed: BTreeSet<BlockRef>,
 }
 
@@ -56,6 +59,7 @@ pub struct Checkpoint {
 pub struct Committer {
     dag: Dag,
     order: Order,
+    reputation: Reputation,
     /// Blocks that wait for a parent (R5).
     suspended: BTreeMap<BlockRef, Arc<Block>>,
     /// After a restart: blocks that are in the sequence already.
@@ -64,6 +68,8 @@ pub struct Committer {
     previous: Digest,
     timestamp_ms: u64,
     skipped: Vec<Slot>,
+    /// The last commit made a schedule that is not installed yet.
+    scheduled: bool,
     accepted: Vec<Arc<Block>>,
     slots: Vec<DecidedSlot>,
     commits: Vec<Committed>,
@@ -73,14 +79,17 @@ impl Committer {
     /// Before the first round.
     #[must_use]
     pub fn new(committee: Arc<Committee>) -> Self {
+        let reputation = Reputation::new(Arc::clone(&committee));
         Self {
-            order: Order::new(&committee, Round::GENESIS, None),
+            order: Order::new(reputation.schedules(), Round::GENESIS, None),
+            reputation,
             suspended: BTreeMap::new(),
             restored: BTreeSet::new(),
             index: CommitIndex::GENESIS,
             previous: *committee.chain(),
             timestamp_ms: 0,
             skipped: Vec::new(),
+            scheduled: false,
             accepted: Vec::new(),
             slots: Vec::new(),
             commits: Vec::new(),
@@ -89,11 +98,22 @@ impl Committer {
     }
 
     /// After a restart; the blocks above the checkpoint's gc round are to be inserted again.
+    ///
+    /// # Panics
+    /// When the checkpoint is of another committee.
     #[must_use]
     pub fn resume(committee: Arc<Committee>, checkpoint: Checkpoint) -> Self {
-        let Checkpoint { last, committed } = checkpoint;
+        let Checkpoint {
+            last,
+            reputation,
+            committed,
+        } = checkpoint;
         let mut resumed = Self::new(Arc::clone(&committee));
-        resumed.order = Order::new(&committee, last.gc_round, Some(last.record.leader.slot()));
+        let restored = Reputation::restore(&reputation, &committee);
+        (_, resumed.reputation) = restored.expect("a checkpoint can be read back");
+        let schedules = resumed.reputation.schedules();
+        let last_slot = Some(last.record.leader.slot());
+        resumed.order = Order::new(schedules, last.gc_round, last_slot);
         resumed.dag = Dag::new(committee, last.gc_round);
         resumed.restored = committed;
         resumed.index = last.record.index;
@@ -111,9 +131,11 @@ impl Committer {
             timestamp_ms: committed.record.timestamp_ms,
             skipped: committed.record.skipped.clone(),
             gc_round: committed.gc_round,
+            schedule: committed.record.schedule,
         };
         let output = self.slots.iter().map(|slot| (slot.slot, slot.verdict));
         Answer {
+            slots: self.ordered_slots(),
             decisions: self.decisions(),
             output: output.collect(),
             commits: self.commits.iter().map(plain).collect(),
@@ -129,6 +151,7 @@ impl Committer {
         let live = refs.filter(|block| block.round > last.gc_round);
         Some(Checkpoint {
             committed: live.copied().collect(),
+            reputation: self.reputation.encode(last.record.index),
             last,
         })
     }
@@ -183,15 +206,34 @@ impl Committer {
                 path: decided.path,
             });
             self.order.advance();
+            if std::mem::take(&mut self.scheduled) {
+                self.order.install(&self.dag, self.reputation.schedules());
+            }
+            if let Some(last) = self.commits.last() {
+                self.dag.collect(last.gc_round);
+                self.order.collect(last.gc_round);
+            }
         }
     }
 
-    /// R19: linearise, void flags, timestamp, record, gc.
+    /// R19: linearise, void flags, timestamp, score, schedule, record.
     fn commit(&mut self, leader: BlockId) -> Verdict {
         let reference = self.dag.entry(leader).block.reference();
         self.timestamp_ms = timestamp_ms(&self.dag, leader, self.timestamp_ms);
         let blocks = linearize(&mut self.dag, leader);
         self.index = self.index.next();
+        let skipped = std::mem::take(&mut self.skipped);
+        let header = |id: BlockId| self.dag.entry(id).block.header();
+        let headers: Vec<_> = blocks
+            .iter()
+            .map(|(id, of, _)| (*of, header(*id)))
+            .collect();
+        let scored = Scored {
+            leader: reference,
+            skipped: &skipped,
+            blocks: &headers,
+        };
+        self.scheduled = self.reputation.handle_commit(scored) == Leadership::Scheduled;
         let record = CommitRecord {
             version: COMMIT_RECORD_VERSION,
             epoch: self.dag.committee().epoch(),
@@ -203,20 +245,34 @@ impl Committer {
                 .map(|(_, block, void)| (block, void))
                 .collect(),
             timestamp_ms: self.timestamp_ms,
-            skipped: std::mem::take(&mut self.skipped),
-            schedule: self.order.schedule_id(),
-            reputation: empty_reputation(),
+            skipped,
+            schedule: self.reputation.schedules().of(reference.round).id(),
+            reputation: self.reputation.digest(),
         };
         self.previous = record.digest();
         let gc_round = self.dag.committee().gc_round(reference.round);
-        self.dag.collect(gc_round);
-        self.order.collect(gc_round);
         self.commits.push(Committed {
             record,
             digest: self.previous,
             gc_round,
         });
         Verdict::Commit(reference.digest)
+    }
+
+    /// Every slot up to the highest round: those output as they were, the others under the schedules made so far.
+    fn ordered_slots(&self) -> Vec<Slot> {
+        let mut slots: Vec<Slot> = self.slots.iter().map(|decided| decided.slot).collect();
+        let output: BTreeSet<Slot> = slots.iter().copied().collect();
+        let first = slots.last().map_or(Round(1), |last| last.round);
+        for round in (first.0..=self.dag.highest_round().0).map(Round) {
+            let leaders = self.order.leaders(round).iter();
+            let of_round = leaders.map(|author| Slot {
+                round,
+                author: *author,
+            });
+            slots.extend(of_round.filter(|slot| !output.contains(slot)));
+        }
+        slots
     }
 
     /// The slots output so far, in slot order.
@@ -235,8 +291,11 @@ impl Committer {
             .collect();
         let first = self.dag.gc_round().next();
         for round in (first.0..=self.dag.highest_round().0).map(Round) {
-            for author in self.dag.committee().indices() {
-                let slot = Slot { round, author };
+            for author in self.order.leaders(round) {
+                let slot = Slot {
+                    round,
+                    author: *author,
+                };
                 let known = self
                     .order
                     .votes()
@@ -271,6 +330,12 @@ impl Committer {
     #[must_use]
     pub fn suspended(&self) -> usize {
         self.suspended.len()
+    }
+
+    /// R31: a validator's score with what moved it.
+    #[must_use]
+    pub fn reputation(&self, validator: ValidatorIndex) -> Option<Standing> {
+        self.reputation.standing(validator)
     }
 
     /// The highest collected round.

@@ -5,6 +5,7 @@
 //! faults f=1 c=0
 //! mode graded              # or classic
 //! gc 8
+//! windows 512 4096 128 11  # of the scores: points, slots, from schedule to schedule, and to its start
 //! 1: *                     # everybody
 //! 2: B C D    <- all       # A is silent
 //! 3: A        <- A1 B C D  # a label without a number is of the round below
@@ -22,7 +23,8 @@ use std::sync::Arc;
 use crate::block::{Block, BlockRef, genesis_ref};
 use crate::committee::Committee;
 use crate::id::{Round, ValidatorIndex};
-use crate::testing::{Draft, Signing, build, committee};
+use crate::reputation::ReputationParams;
+use crate::testing::{Draft, Signing, build, committee_with};
 use crate::thresholds::{FaultBounds, Mode};
 
 /// A drawn DAG with the names of its blocks.
@@ -150,6 +152,7 @@ struct Reading {
     crashed: u64,
     mode: Option<Mode>,
     gc_depth: Option<u32>,
+    windows: ReputationParams,
     committee: Option<Arc<Committee>>,
     blocks: Vec<Arc<Block>>,
     names: BTreeMap<Name, BlockRef>,
@@ -187,6 +190,25 @@ impl Reading {
             (Some("gc"), [depth]) => {
                 self.gc_depth = Some(depth.parse().map_err(|_| format!("`{depth}` rounds?"))?);
             }
+            (Some("windows"), words) => {
+                let rounds = |word: &&str| word.parse::<u32>().map_err(|why| why.to_string());
+                let rounds: Vec<u32> = words.iter().map(rounds).collect::<Result<_, _>>()?;
+                let [
+                    score_rounds,
+                    slot_rounds,
+                    schedule_rounds,
+                    schedule_lead_rounds,
+                ] = rounds[..]
+                else {
+                    return Err("four windows".to_owned());
+                };
+                self.windows = ReputationParams {
+                    score_rounds,
+                    slot_rounds,
+                    schedule_rounds,
+                    schedule_lead_rounds,
+                };
+            }
             _ => return Err(format!("`{text}` is not understood")),
         }
         Ok(())
@@ -199,7 +221,7 @@ impl Reading {
             crashed: self.crashed,
         };
         let (weights, gc_depth) = (&self.weights, self.gc_depth.unwrap_or(8));
-        let new = || Arc::new(committee(weights, bounds, gc_depth));
+        let new = || Arc::new(committee_with(weights, bounds, (gc_depth, self.windows)));
         Arc::clone(self.committee.get_or_insert_with(new))
     }
 

@@ -1,4 +1,5 @@
-//! The commit rule asked the obvious way: R14 to R22 word by word, walking parents for every question.
+//! The commit rule asked the obvious way: R14 to R22 word by word, walking parents for every question; scores and
+//! schedules are those of `reference_scores`.
 //!
 //! It takes a causally closed set of accepted blocks and answers what is decided and committed. Nothing is counted
 //! ahead or kept from one question to the next. With the real rule it shares only leaders and plain data; even the
@@ -11,7 +12,10 @@ use crate::block::{Block, BlockRef, Slot};
 use crate::committee::Committee;
 use crate::crypto::{Context, Digest, hash};
 use crate::id::{Round, ValidatorIndex};
-use crate::testing::{Verdict, slots};
+use crate::testing::Verdict;
+use crate::testing::reference_scores::{
+    PlainBlock, PlainCommit, ReferenceSchedule, initial_schedule, reference_scores, schedule_of,
+};
 use crate::thresholds::Rule;
 
 mod bounds;
@@ -21,6 +25,8 @@ use bounds::Bounds;
 /// What the reference says about a set of blocks.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Answer {
+    /// Every slot up to the highest round, in slot order, under the schedules made so far (R29).
+    pub slots: Vec<Slot>,
     /// Every decided slot, also behind an undecided one.
     pub decisions: BTreeMap<Slot, Verdict>,
     /// The decided prefix in slot order (R18).
@@ -42,31 +48,89 @@ pub struct AnswerCommit {
     pub skipped: Vec<Slot>,
     /// The gc round after it.
     pub gc_round: Round,
+    /// The number of the schedule in force for the leader's round (R29).
+    pub schedule: u64,
 }
 
 /// Answers for the accepted blocks; parents that are not among them were collected before (R5).
 #[must_use]
 pub fn reference_answer(committee: &Committee, accepted: &[Arc<Block>]) -> Answer {
     let view = View::new(committee, accepted);
-    let (decisions, output) = view.decide(Round(1));
-    let commits = view.sequence(&output);
-    Answer {
-        decisions,
-        output,
-        commits,
+    let mut schedules = vec![initial_schedule(committee)];
+    let mut next_schedule = Round(committee.reputation().schedule_rounds);
+    let mut output: Vec<(Slot, Verdict)> = Vec::new();
+    loop {
+        let ordered = view.slots(&schedules, Round(1));
+        let decisions = view.decide(&ordered, &output);
+        let mut makes_schedule = false;
+        for slot in &ordered[output.len()..] {
+            let Some(verdict) = decisions.get(slot) else {
+                break;
+            };
+            output.push((*slot, *verdict));
+            makes_schedule = slot.round >= next_schedule && *verdict != Verdict::Skip;
+            if makes_schedule {
+                break;
+            }
+        }
+        let mut commits = view.sequence(&output);
+        if makes_schedule {
+            // R18: what is output stays; every other decision is made again.
+            let scores = reference_scores(committee, &plain_commits(&commits, accepted));
+            schedules = scores.schedules;
+            next_schedule = scores.next_schedule;
+            continue;
+        }
+        for commit in &mut commits {
+            commit.schedule = schedule_of(&schedules, commit.leader.round) as u64;
+        }
+        return Answer {
+            slots: ordered,
+            decisions,
+            output,
+            commits,
+        };
     }
 }
 
-/// The decisions about slots of `from` and later, out of the accepted blocks of those rounds. Older blocks are not
-/// needed: a decision looks at its own round and above (R16, R17).
+/// The decisions about slots of `from` and later under these schedules, out of the accepted blocks of those rounds.
+/// Older blocks are not needed: a decision looks at its own round and above (R16, R17).
 #[must_use]
 pub fn reference_decisions(
     committee: &Committee,
+    schedules: &[ReferenceSchedule],
     accepted: &[Arc<Block>],
     from: Round,
 ) -> BTreeMap<Slot, Verdict> {
     debug_assert!(accepted.iter().all(|block| block.round() >= from));
-    View::new(committee, accepted).decide(from).0
+    let view = View::new(committee, accepted);
+    view.decide(&view.slots(schedules, from), &[])
+}
+
+/// The commits with what the headers of their blocks say.
+///
+/// # Panics
+/// When a committed block is not among the accepted ones.
+#[must_use]
+pub fn plain_commits(commits: &[AnswerCommit], accepted: &[Arc<Block>]) -> Vec<PlainCommit> {
+    let by_ref: BTreeMap<BlockRef, &Arc<Block>> = accepted
+        .iter()
+        .map(|block| (block.reference(), block))
+        .collect();
+    let plain = |(reference, _): &(BlockRef, bool)| {
+        let header = by_ref[reference].header();
+        PlainBlock {
+            reference: *reference,
+            parents: header.parents.clone(),
+            accused: header.evidence.iter().map(|proof| proof.author).collect(),
+        }
+    };
+    let commits = commits.iter().map(|commit| PlainCommit {
+        leader: commit.leader,
+        skipped: commit.skipped.clone(),
+        blocks: commit.blocks.iter().map(plain).collect(),
+    });
+    commits.collect()
 }
 
 /// A block by its place in the view; places rise with (round, author, digest), so parents come first.
@@ -286,23 +350,27 @@ impl<'a> View<'a> {
         Verdict::Skip
     }
 
-    /// R18: from the highest round down, then the decided prefix in slot order.
-    fn decide(&self, from: Round) -> (BTreeMap<Slot, Verdict>, Vec<(Slot, Verdict)>) {
+    /// Every slot from a round up to the highest one.
+    fn slots(&self, schedules: &[ReferenceSchedule], from: Round) -> Vec<Slot> {
         let highest = self
             .blocks
             .last()
             .map_or(0, |block| block.reference.round.0);
-        let depth = self.bounds.depth;
-        let mut decisions: BTreeMap<Slot, Verdict> = BTreeMap::new();
-        let ordered: Vec<Slot> = (from.0.max(1)..=highest)
+        let leaders = |round| schedules[schedule_of(schedules, round)].slots(self.committee, round);
+        (from.0.max(1)..=highest)
             .map(Round)
             .flat_map(|round| {
-                slots(self.committee, round)
-                    .into_iter()
-                    .map(move |author| Slot { round, author })
+                let slot = move |author| Slot { round, author };
+                leaders(round).into_iter().map(slot)
             })
-            .collect();
-        for slot in ordered.iter().rev() {
+            .collect()
+    }
+
+    /// R18: from the highest round down to the last output slot; what is output stays.
+    fn decide(&self, ordered: &[Slot], output: &[(Slot, Verdict)]) -> BTreeMap<Slot, Verdict> {
+        let depth = self.bounds.depth;
+        let mut decisions: BTreeMap<Slot, Verdict> = output.iter().copied().collect();
+        for slot in ordered[output.len()..].iter().rev() {
             let anchor = || {
                 let above = ordered.iter().filter(|s| s.round >= slot.round.plus(depth));
                 let mut open = above.filter(|s| decisions.get(s) != Some(&Verdict::Skip));
@@ -321,9 +389,7 @@ impl<'a> View<'a> {
                 decisions.insert(*slot, verdict);
             }
         }
-        let decided = |slot: &Slot| decisions.get(slot).map(|verdict| (*slot, *verdict));
-        let output = ordered.iter().map_while(decided).collect();
-        (decisions, output)
+        decisions
     }
 
     /// R19, R20, R22 over the decided prefix.
@@ -372,6 +438,7 @@ impl<'a> View<'a> {
                 timestamp_ms: previous_ms.max(self.median_ms(place)),
                 skipped: std::mem::take(&mut skipped),
                 gc_round: Round(slot.round.0.saturating_sub(self.committee.gc_depth())),
+                schedule: 0,
             });
         }
         commits

@@ -17,6 +17,8 @@ use probity_core::{
 #[derive(Clone, Default)]
 pub(crate) struct Store {
     records: BTreeMap<(u8, Bytes), Bytes>,
+    /// Every snapshot of the scores, by the commit after which it was taken.
+    snapshots: BTreeMap<CommitIndex, Bytes>,
 }
 
 impl Store {
@@ -41,6 +43,9 @@ impl Store {
 
     pub(crate) fn write(&mut self, records: Vec<Record>) {
         for Record { table, key, value } in records {
+            if table == RecordTable::Reputation {
+                self.snapshots.insert(taken_after(&value), value.clone());
+            }
             self.put(table, key, value);
         }
     }
@@ -62,6 +67,11 @@ impl Store {
             .retain(|(table, key), _| *table != commits || *key <= commit_key(last));
         let tip = Bytes::copy_from_slice(&last.0.to_le_bytes());
         cut.put(RecordTable::Tip, epoch_key(0), tip);
+        cut.records
+            .retain(|(table, _), _| *table != RecordTable::Reputation as u8);
+        if let Some((_, snapshot)) = self.snapshots.range(..=last).next_back() {
+            cut.put(RecordTable::Reputation, epoch_key(0), snapshot.clone());
+        }
         cut
     }
 
@@ -85,6 +95,13 @@ impl Store {
             .expect("a stored block is sound")
             .expect("the block is stored")
     }
+}
+
+/// The index that a snapshot of the scores names, after its version.
+fn taken_after(snapshot: &[u8]) -> CommitIndex {
+    CommitIndex(u64::from_le_bytes(
+        snapshot[2..10].try_into().expect("eight bytes"),
+    ))
 }
 
 /// The reference that a header's key is made of.

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use probity_core::block::genesis_ref;
-use probity_core::testing::{Draft, committee, proposal, sign};
-use probity_core::{Block, BlockRef, Committee, FaultBounds, Mode, Payload, Round, ValidatorIndex};
+use probity_core::testing::{Draft, committee, committee_with, proposal, sign};
+use probity_core::{
+    Block, BlockRef, Committee, FaultBounds, Mode, Payload, ReputationParams, Round, ValidatorIndex,
+};
 
 /// Validators of weight 1, of which fewer than a third may be Byzantine.
 pub(crate) fn equal(validators: usize, mode: Mode, gc_depth: u32) -> Arc<Committee> {
@@ -14,6 +16,16 @@ pub(crate) fn equal(validators: usize, mode: Mode, gc_depth: u32) -> Arc<Committ
         crashed: 0,
     };
     Arc::new(committee(&vec![1; validators], bounds, gc_depth))
+}
+
+/// The same with windows of a few rounds for the scores.
+pub(crate) fn equal_with_windows(validators: usize, windows: ReputationParams) -> Arc<Committee> {
+    let bounds = FaultBounds {
+        mode: Mode::Graded,
+        byzantine: (validators as u64 - 1) / 3,
+        crashed: 0,
+    };
+    Arc::new(committee_with(&vec![1; validators], bounds, (8, windows)))
 }
 
 /// A round and its author.

@@ -119,12 +119,26 @@ impl Hand {
 
     /// Starts again from what the store holds.
     pub(crate) fn restart(&mut self) {
+        let store = self.store.clone();
+        self.restart_from(&store);
+    }
+
+    /// Starts again from what a store holds.
+    pub(crate) fn restart_from<S: RecordSource>(&mut self, store: &S)
+    where
+        S::Error: std::fmt::Debug,
+    {
         let (committee, me) = (&self.config.committee, self.config.me);
-        let recovered = Recovered::load(&self.store, committee, me).expect("the store is sound");
+        let recovered = Recovered::load(store, committee, me).expect("the store is sound");
         self.replica = Replica::new(self.config.clone(), recovered, self.now);
         self.tickets.clear();
         self.to_sign.clear();
         self.carry_out();
+    }
+
+    /// What it has written.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
     }
 
     pub(crate) fn status(&self) -> ReplicaStatus {

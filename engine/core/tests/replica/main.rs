@@ -13,3 +13,4 @@ mod misnamed;
 mod pace;
 mod poison;
 mod restart;
+mod scores;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use probity_core::{Block, BlockRef, Message, Round, testing};
+use probity_core::{Block, BlockRef, Message, Round};
 
 use super::{Hands, Sin};
 use crate::random::Random;
@@ -42,8 +42,12 @@ impl DoubleVoter {
             }
         }
         if below > Round::GENESIS {
-            let slots = testing::slots(hands.committee, below);
-            for leader in slots.iter().take(self.blamed).filter(|l| **l != hands.me) {
+            for leader in hands
+                .leaders
+                .iter()
+                .take(self.blamed)
+                .filter(|l| **l != hands.me)
+            {
                 let mut fewer = parents.clone();
                 fewer.retain(|parent| parent.author != *leader || parent.round != below);
                 if hands.is_quorum(block.round(), &fewer) {

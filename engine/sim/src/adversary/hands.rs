@@ -35,6 +35,8 @@ pub struct Hands<'a> {
     pub committee: &'a Arc<Committee>,
     /// How far its own replica has come.
     pub status: ReplicaStatus,
+    /// Who leads the round below its newest own block, in slot order.
+    pub leaders: &'a [ValidatorIndex],
     /// Its own key.
     pub signer: &'a Signer,
     /// Blocks that reached it, its own ones too, of the newest rounds.

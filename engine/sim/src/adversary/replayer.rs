@@ -84,6 +84,7 @@ fn another_chain(committee: &Committee, epoch: u64) -> Committee {
             crashed: 0,
         },
         gc_depth: committee.gc_depth(),
+        reputation: *committee.reputation(),
         check: "elsewhere/1".to_owned(),
     };
     Committee::new(config).expect("the same members without faults are a committee")

@@ -8,15 +8,25 @@ use std::sync::Arc;
 use probity_core::crypto::Digest;
 use probity_core::record::{Record, RecordSource, RecordTable, round_key};
 use probity_core::testing::reference_decisions;
-use probity_core::{Block, BlockRef, CommitRecord, Round, ValidatorIndex};
+use probity_core::{Block, BlockRef, CommitIndex, CommitRecord, Round, ValidatorIndex};
 
 use super::bound::{durable_gc_round, stored_commit};
 use super::decisions::decided;
+use super::ledger::{Ledger, SharedLedger};
 use super::{Checker, Observation, Scene};
 
-#[derive(Default)]
 pub(super) struct Reference {
+    ledger: SharedLedger,
     processes: BTreeMap<usize, Accepted>,
+}
+
+impl Reference {
+    pub(super) fn new(ledger: SharedLedger) -> Self {
+        Self {
+            ledger,
+            processes: BTreeMap::new(),
+        }
+    }
 }
 
 /// What one process has accepted, from the lowest round with an undecided slot.
@@ -40,7 +50,7 @@ impl Checker for Reference {
             }
             Observation::Persisting(records) => {
                 let accepted = self.processes.entry(scene.process).or_default();
-                accepted.persist(scene, records)
+                accepted.persist(scene, &mut self.ledger.borrow_mut(), records)
             }
             _ => Ok(()),
         }
@@ -74,7 +84,12 @@ impl Accepted {
         accepted
     }
 
-    fn persist(&mut self, scene: &Scene<'_>, records: &[Record]) -> Result<(), String> {
+    fn persist(
+        &mut self,
+        scene: &Scene<'_>,
+        ledger: &mut Ledger,
+        records: &[Record],
+    ) -> Result<(), String> {
         let of = |table: RecordTable| records.iter().filter(move |record| record.table == table);
         let headers = of(RecordTable::Headers).filter_map(|record| reference_of(&record.key));
         let from = self.from;
@@ -91,13 +106,24 @@ impl Accepted {
             .iter()
             .filter_map(|block| scene.blocks.get(&block.digest).cloned())
             .collect();
-        let repeated = reference_decisions(scene.committee, &blocks, self.from);
-        for (slot, verdict) in commits.iter().flat_map(decided) {
-            let reference = repeated.get(&slot);
-            if reference != Some(&verdict) {
-                return Err(format!(
-                    "{slot:?} is decided {verdict:?}, the reference says {reference:?}"
-                ));
+        let decide =
+            |schedules: &[_]| reference_decisions(scene.committee, schedules, &blocks, self.from);
+        let Some(first) = commits.first() else {
+            return Ok(());
+        };
+        let mut repeated = decide(ledger.schedules(scene, CommitIndex(first.index.0 - 1)));
+        for commit in &commits {
+            for (slot, verdict) in decided(commit) {
+                let reference = repeated.get(&slot);
+                if reference != Some(&verdict) {
+                    return Err(format!(
+                        "{slot:?} is decided {verdict:?}, the reference says {reference:?}"
+                    ));
+                }
+            }
+            ledger.note(scene, commit)?;
+            if ledger.made_schedule(commit.index) {
+                repeated = decide(ledger.schedules(scene, commit.index));
             }
         }
         self.from = last.leader.round;
@@ -130,6 +156,7 @@ mod tests {
 
     use super::Reference;
     use crate::checker::Observation;
+    use crate::checker::ledger::SharedLedger;
     use crate::checker::stage::{Stage, commit_records, header_record};
 
     fn records(stage: &Stage, rounds: u32, commits: &[CommitRecord]) -> Vec<Record> {
@@ -141,7 +168,7 @@ mod tests {
 
     fn look(stage: &Stage, records: &[Record]) -> Result<(), String> {
         let seen = Observation::Persisting(records);
-        stage.look(&mut Reference::default(), 0, &seen)
+        stage.look(&mut Reference::new(SharedLedger::default()), 0, &seen)
     }
 
     #[test]

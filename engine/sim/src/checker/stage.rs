@@ -14,7 +14,7 @@ use probity_core::{
 
 use super::{Checker, Observation, Scene};
 use crate::disk::Disk;
-use crate::plan::{Draws, Plan, Signatures};
+use crate::plan::{Draws, Plan, ScoresPlan, Signatures};
 use crate::signer::Signer;
 
 /// Four equal validators, a gc depth of 8 rounds, and a DAG in which everybody links everybody.
@@ -31,6 +31,12 @@ impl Stage {
         let mut plan = Self::plan();
         plan.committee.weights = vec![1; 4];
         plan.committee.gc_depth = 8;
+        plan.committee.scores = Some(ScoresPlan {
+            score_rounds: 16,
+            slot_rounds: 16,
+            schedule_rounds: 8,
+            schedule_lead_rounds: 3,
+        });
         let committee = Arc::new(plan.check().unwrap());
         let dag = testing::full_dag(&committee, rounds, Signing::Zero);
         Self::of(plan, committee, dag)

@@ -173,6 +173,7 @@ impl WanArguments {
             weights: (0..count).map(weight).collect(),
             profile: self.profile.name().to_owned(),
             byzantine: None,
+            scores: None,
             gc_depth: 64,
             signatures: options::signatures(self.real_signatures),
             min_round_delay_us: self.min_round_delay * 1_000,

@@ -6,7 +6,7 @@ use probity_core::{Committee, Profile, ValidatorIndex};
 
 use super::{
     Boundary, ClientPlan, CommitteePlan, Delay, DiskPlan, Fault, FaultKind, NetworkPlan, Plan,
-    PlanError, Signatures, Sinner,
+    PlanError, ScoresPlan, Signatures, Sinner,
 };
 use crate::adversary;
 use crate::random::Random;
@@ -131,12 +131,24 @@ impl Draws {
             profile: profile.name().to_owned(),
             byzantine: self.byzantine,
             gc_depth: *random.pick(&[8, 12, 16, 32, 64]),
+            scores: draw_scores(&mut random.fork(3)),
             signatures: self.signatures,
             min_round_delay_us: 1_000 * *random.pick(&[25, 50, 80, 120]),
             idle_round_delay_us: 1_000 * *random.pick(&[200, 500]),
             clock_skew_ms,
         }
     }
+}
+
+/// Windows of the protocol, or short ones.
+fn draw_scores(random: &mut Random) -> Option<ScoresPlan> {
+    let schedule_rounds = *random.pick(&[128, 4, 16, 32]);
+    (schedule_rounds != 128).then(|| ScoresPlan {
+        score_rounds: schedule_rounds * *random.pick(&[1, 4]),
+        slot_rounds: schedule_rounds * *random.pick(&[1, 8]),
+        schedule_rounds,
+        schedule_lead_rounds: *random.pick(&[1, 3, 11]),
+    })
 }
 
 /// Mostly a normalised committee of equals; else unequal small weights, where thresholds are tight.

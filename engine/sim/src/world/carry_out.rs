@@ -238,7 +238,9 @@ impl World {
         process: usize,
         act: impl FnOnce(&mut dyn crate::adversary::Sin, &mut Hands<'_>) -> T,
     ) -> Option<T> {
-        let status = self.processes[process].replica.as_ref()?.status();
+        let replica = self.processes[process].replica.as_ref()?;
+        let status = replica.status();
+        let leaders = replica.leaders(status.round.minus(1)).to_vec();
         let mut sin = self.processes[process].sin.take()?;
         let mut sent = Vec::new();
         let host = &self.processes[process];
@@ -247,6 +249,7 @@ impl World {
             me: host.validator,
             committee: &self.committee,
             status,
+            leaders: &leaders,
             signer: &host.signer,
             seen: &host.seen,
             sent: &mut sent,

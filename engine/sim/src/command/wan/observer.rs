@@ -1,12 +1,12 @@
 //! Looks at what every validator sends and commits, and takes times.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use hdrhistogram::Histogram;
 use probity_core::crypto::Digest;
-use probity_core::testing;
-use probity_core::{Block, Commit, CommitIndex, IdMap, Path, Round, Time, ValidatorIndex};
+use probity_core::{Commit, CommitIndex, IdMap, Path, Round, Slot, Time};
 use probity_sim::checker::{Checker, Observation, Scene};
 use probity_sim::submitted_at;
 
@@ -68,6 +68,8 @@ const HOUR_US: u64 = 3_600_000_000;
 pub(super) struct Observer {
     window: Window,
     sent: IdMap<Digest, Time>,
+    /// By process: the round of its last leader.
+    last_leader: BTreeMap<usize, Round>,
     measured: Rc<RefCell<Measured>>,
 }
 
@@ -78,6 +80,7 @@ impl Observer {
         let observer = Self {
             window,
             sent: IdMap::default(),
+            last_leader: BTreeMap::new(),
             measured: Rc::clone(&measured),
         };
         (observer, measured)
@@ -87,7 +90,12 @@ impl Observer {
         (self.window.from..self.window.begins_until).contains(&began)
     }
 
-    fn committed(&self, scene: &Scene<'_>, commit: &Commit) {
+    fn committed(&mut self, scene: &Scene<'_>, commit: &Commit) {
+        let leader = commit.record.leader;
+        let before = self.last_leader.insert(scene.process, leader.round);
+        let skipped = |slot: &Slot| slot.round == leader.round;
+        let begins_round =
+            before != Some(leader.round) && !commit.record.skipped.iter().any(skipped);
         let mut measured = self.measured.borrow_mut();
         if scene.now >= self.window.from {
             measured.note_decision(commit);
@@ -103,7 +111,11 @@ impl Observer {
                 && self.counts(*sent_at)
             {
                 let took_us = scene.now.since_us(*sent_at);
-                let kind = Kind::of(scene, commit, block);
+                let kind = match (leader == block.reference(), begins_round) {
+                    (false, _) => Kind::Other,
+                    (true, false) => Kind::Leader,
+                    (true, true) => Kind::FirstLeader,
+                };
                 measured.note_block(kind, took_us);
             }
             for transaction in block.payload().iter() {
@@ -161,23 +173,6 @@ enum Kind {
     FirstLeader,
     Leader,
     Other,
-}
-
-impl Kind {
-    fn of(scene: &Scene<'_>, commit: &Commit, block: &Block) -> Self {
-        if commit.record.leader != block.reference() {
-            Self::Other
-        } else if first_leader(scene, block.round()) == Some(block.author()) {
-            Self::FirstLeader
-        } else {
-            Self::Leader
-        }
-    }
-}
-
-/// Until scores exist there is one schedule.
-fn first_leader(scene: &Scene<'_>, round: Round) -> Option<ValidatorIndex> {
-    testing::slots(scene.committee, round).first().copied()
 }
 
 impl Checker for Observer {

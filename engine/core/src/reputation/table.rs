@@ -1,0 +1,150 @@
+//! The scores of an epoch: what R27 adds up, and the digest that commit records carry (R21).
+
+use std::collections::VecDeque;
+
+use bytes::{BufMut, BytesMut};
+
+use crate::committee::{AuthorSet, Committee};
+use crate::crypto::{Context, Digest, hash};
+use crate::id::{Round, ValidatorIndex};
+use crate::reputation::mark::{Mark, ONE};
+use crate::reputation::rounds::{ScoredRound, SlotOutcomes};
+
+/// The marks of all scored rounds that still count, and their sums.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Table {
+    /// The highest scored round; every round from 1 on is scored once.
+    pub(crate) scored: Round,
+    /// Scored rounds of which R30 thinks well.
+    pub(crate) healthy: u32,
+    /// Who had two committed blocks in one slot, or committed evidence against it.
+    pub(crate) slashed: AuthorSet,
+    /// By validator: [`Mark::merit`] over all scored rounds of the epoch (R30).
+    pub(crate) merits: Vec<u64>,
+    /// Marks of the last scored rounds, by validator; the newest last.
+    pub(crate) marks: VecDeque<Vec<Mark>>,
+    /// Slots of the last scored rounds; the newest last.
+    pub(crate) slots: VecDeque<SlotOutcomes>,
+    /// By validator: the sums over the two windows.
+    sums: Vec<Sums>,
+}
+
+/// The sums of one validator over the windows of R27.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Sums {
+    pub(crate) points: u64,
+    pub(crate) slots: u32,
+    pub(crate) skipped: u32,
+}
+
+impl Sums {
+    /// R27.
+    pub(crate) fn score(&self) -> u64 {
+        if 8 * u64::from(self.skipped) > u64::from(self.slots) {
+            self.points / 4
+        } else {
+            self.points
+        }
+    }
+}
+
+impl Table {
+    /// The table of an epoch's start.
+    pub(crate) fn new(committee: &Committee) -> Self {
+        Self {
+            scored: Round::GENESIS,
+            healthy: 0,
+            slashed: AuthorSet::default(),
+            merits: vec![0; committee.size()],
+            marks: VecDeque::new(),
+            slots: VecDeque::new(),
+            sums: vec![Sums::default(); committee.size()],
+        }
+    }
+
+    /// Adds the next round and drops what leaves the windows.
+    pub(crate) fn add(&mut self, round: ScoredRound, committee: &Committee) {
+        let windows = committee.reputation();
+        self.scored = self.scored.next();
+        self.healthy += u32::from(is_healthy(&round.marks, committee));
+        for (merit, mark) in self.merits.iter_mut().zip(&round.marks) {
+            *merit += mark.merit();
+        }
+        enter_marks(&mut self.sums, &round.marks);
+        self.marks.push_back(round.marks);
+        if self.marks.len() > windows.score_rounds as usize {
+            let gone = self.marks.pop_front().unwrap_or_default();
+            for (sums, mark) in self.sums.iter_mut().zip(&gone) {
+                sums.points -= u64::from(mark.points());
+            }
+        }
+        enter_slots(&mut self.sums, &round.slots);
+        self.slots.push_back(round.slots);
+        if self.slots.len() > windows.slot_rounds as usize {
+            let gone = self.slots.pop_front().unwrap_or_default();
+            for (author, sums) in (0..).map(ValidatorIndex).zip(&mut self.sums) {
+                sums.skipped -= u32::from(gone.skipped.contains(author));
+                sums.slots -= u32::from(gone.has(author));
+            }
+        }
+    }
+
+    /// Adds both windows up again, after they were read back.
+    pub(crate) fn add_up(&mut self) {
+        self.sums.fill(Sums::default());
+        for marks in &self.marks {
+            enter_marks(&mut self.sums, marks);
+        }
+        for slots in &self.slots {
+            enter_slots(&mut self.sums, slots);
+        }
+    }
+
+    /// The sums of a member.
+    pub(crate) fn sums(&self, validator: ValidatorIndex) -> &Sums {
+        &self.sums[validator.position()]
+    }
+
+    /// R27: every validator's score, by index.
+    pub(crate) fn scores(&self) -> Vec<u64> {
+        self.sums.iter().map(Sums::score).collect()
+    }
+
+    /// R21: the digest of the table's canonical bytes (docs/storage-format.md).
+    pub(crate) fn digest(&self) -> Digest {
+        let mut bytes = BytesMut::with_capacity(8 + self.sums.len() * 25);
+        bytes.put_u32_le(self.scored.0);
+        bytes.put_u32_le(self.healthy);
+        for ((author, sums), merit) in (0..).map(ValidatorIndex).zip(&self.sums).zip(&self.merits) {
+            bytes.put_u8(u8::from(self.slashed.contains(author)));
+            bytes.put_u64_le(sums.points);
+            bytes.put_u32_le(sums.slots);
+            bytes.put_u32_le(sums.skipped);
+            bytes.put_u64_le(*merit);
+        }
+        hash(Context::ReputationTable, &[&bytes])
+    }
+}
+
+fn enter_marks(sums: &mut [Sums], marks: &[Mark]) {
+    for (sums, mark) in sums.iter_mut().zip(marks) {
+        sums.points += u64::from(mark.points());
+    }
+}
+
+fn enter_slots(sums: &mut [Sums], slots: &SlotOutcomes) {
+    for (author, sums) in (0..).map(ValidatorIndex).zip(sums) {
+        sums.skipped += u32::from(slots.skipped.contains(author));
+        sums.slots += u32::from(slots.has(author));
+    }
+}
+
+/// R30: validators of at least six tenths of the weight were seen in time.
+fn is_healthy(marks: &[Mark], committee: &Committee) -> bool {
+    let weighed = |(author, mark): (ValidatorIndex, &Mark)| {
+        u128::from(committee.weight(author)) * u128::from(mark.prop)
+    };
+    let seen: u128 = committee.indices().zip(marks).map(weighed).sum();
+    let total = u128::from(committee.thresholds().total);
+    10 * seen >= 6 * total * u128::from(ONE)
+}
