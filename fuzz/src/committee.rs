@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use probity_core::crypto::{Digest, Keypair};
 use probity_core::{
-    Committee, CommitteeConfig, FaultBounds, Member, Mode, Profile, ReputationParams,
+    Committee, CommitteeConfig, EpochTerms, FaultBounds, Member, Mode, Profile, ReputationParams,
     TransactionCheck, ValidatorIndex,
 };
 
@@ -65,6 +65,7 @@ pub fn small_committee(
         },
         gc_depth,
         reputation,
+        epochs: EpochTerms::default(),
         check: MostAccepted.name().to_owned(),
     };
     Committee::new(config).expect("the weights carry the bound")

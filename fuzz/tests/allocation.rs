@@ -49,6 +49,7 @@ fn a_record_that_announces_much_takes_bounded_memory() {
         skipped: Vec::new(),
         schedule: 0,
         reputation: Digest::ZERO,
+        next: Digest::ZERO,
     };
     let encoded = record.encode();
     let mut bytes = BytesMut::from(&encoded[..encoded.len() - 8]);

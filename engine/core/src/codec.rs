@@ -8,7 +8,7 @@ use std::fmt;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::block::{BlockRef, CommitVote, EquivocationProof, Header, PayloadInfo};
-use crate::crypto::{Context, Digest, Signature, hash};
+use crate::crypto::{Context, Digest, PublicKey, Signature, hash};
 use crate::id::{CommitIndex, Round, ValidatorIndex};
 use crate::limits::{COMMIT_VOTES_MAX, EVIDENCE_MAX, HEADER_BYTES_MAX, VALIDATORS_MAX};
 
@@ -119,6 +119,25 @@ impl<'a> Reader<'a> {
         Ok(Digest(self.array()?))
     }
 
+    /// A key that may sign blocks.
+    pub(crate) fn key(&mut self) -> Result<PublicKey, DecodeError> {
+        let bytes = self.array()?;
+        PublicKey::committee(&bytes).map_err(|_| DecodeError::Tag {
+            what: "key",
+            found: bytes[0],
+        })
+    }
+
+    /// The next bytes, sharing memory.
+    pub(crate) fn bytes(&mut self, length: usize) -> Result<Bytes, DecodeError> {
+        if length > self.remaining() {
+            return Err(DecodeError::Short);
+        }
+        let bytes = self.bytes.slice(self.at..self.at + length);
+        self.at += length;
+        Ok(bytes)
+    }
+
     pub(crate) fn signature(&mut self) -> Result<Signature, DecodeError> {
         Ok(Signature(self.array()?))
     }
@@ -181,7 +200,7 @@ pub(crate) struct ListOf {
 /// Bytes of an encoded block reference.
 pub(crate) const BLOCK_REF_BYTES: usize = 4 + 2 + 32;
 /// Bytes of an encoded commit vote.
-const COMMIT_VOTE_BYTES: usize = 8 + 32;
+pub(crate) const COMMIT_VOTE_BYTES: usize = 8 + 32;
 /// Bytes of an encoded equivocation proof.
 const PROOF_BYTES: usize = 4 + 2 + 2 * (32 + 64);
 

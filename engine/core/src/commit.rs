@@ -10,8 +10,8 @@ use crate::crypto::{Context, Digest, hash};
 use crate::id::{CommitIndex, Round, ValidatorIndex};
 use crate::order::Path;
 
-/// Version of the record's encoding. Records of version 0 named no scores.
-pub const COMMIT_RECORD_VERSION: u16 = 1;
+/// Version of the record's encoding. Records of version 0 named no scores, those of version 1 no next epoch.
+pub const COMMIT_RECORD_VERSION: u16 = 2;
 
 /// Greatest lists a stored record is read with; far above what one commit of a full committee holds.
 const RECORD_LIST_MAX: usize = 1 << 22;
@@ -39,13 +39,15 @@ pub struct CommitRecord {
     pub schedule: u64,
     /// Digest of the reputation table after this commit's scoring (R26).
     pub reputation: Digest,
+    /// Of the record that ends an epoch, the digest of the next one's charter; else zero (R32).
+    pub next: Digest,
 }
 
 impl CommitRecord {
     /// The canonical bytes.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        let mut bytes = BytesMut::with_capacity(160 + self.blocks.len() * 39);
+        let mut bytes = BytesMut::with_capacity(192 + self.blocks.len() * 39);
         bytes.put_u16_le(self.version);
         bytes.put_u64_le(self.epoch);
         bytes.put_u64_le(self.index.0);
@@ -54,6 +56,7 @@ impl CommitRecord {
         bytes.put_u64_le(self.timestamp_ms);
         bytes.put_u64_le(self.schedule);
         bytes.put_slice(self.reputation.as_bytes());
+        bytes.put_slice(self.next.as_bytes());
         bytes.put_u32_le(u32::try_from(self.blocks.len()).expect("the window is bounded"));
         for (reference, void) in &self.blocks {
             bytes.put_block_ref(reference);
@@ -81,6 +84,7 @@ impl CommitRecord {
         let timestamp_ms = reader.u64()?;
         let schedule = reader.u64()?;
         let reputation = reader.digest()?;
+        let next = reader.digest()?;
         let count = reader.u32()? as usize;
         let blocks = reader.list(
             count,
@@ -128,7 +132,14 @@ impl CommitRecord {
             skipped,
             schedule,
             reputation,
+            next,
         })
+    }
+
+    /// Whether the epoch ends with this commit.
+    #[must_use]
+    pub fn ends_epoch(&self) -> bool {
+        self.next != Digest::ZERO
     }
 
     /// The digest that the next record chains to and that commit votes name.

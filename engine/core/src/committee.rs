@@ -6,6 +6,7 @@
 use std::fmt;
 
 use crate::crypto::{Context, Digest, PublicKey, Signature, hash, hasher, verify};
+use crate::epoch::{Charter, EpochTerms, Roster, RosterError, Seat, apportion};
 use crate::id::{Round, ValidatorIndex};
 use crate::limits::{
     COMMIT_VOTES_MAX, EVIDENCE_MAX, GC_DEPTH_ROUNDS, GC_DEPTH_ROUNDS_MAX, HEADER_BYTES_MAX,
@@ -46,6 +47,8 @@ pub struct CommitteeConfig {
     pub gc_depth: u32,
     /// The windows of the scores.
     pub reputation: ReputationParams,
+    /// When an epoch ends.
+    pub epochs: EpochTerms,
     /// Name and version of the transaction check, which decides validity.
     pub check: String,
 }
@@ -55,7 +58,11 @@ pub struct CommitteeConfig {
 pub struct Committee {
     epoch: u64,
     chain: Digest,
+    check: String,
     members: Vec<Member>,
+    bounds: FaultBounds,
+    roster: Roster,
+    epochs: EpochTerms,
     thresholds: Thresholds,
     gc_depth: u32,
     reputation: ReputationParams,
@@ -107,6 +114,9 @@ impl Committee {
         if !config.reputation.are_sound() {
             return Err(CommitteeError::ReputationWindow);
         }
+        let seat = |member: &Member| Seat::newcomer(member.key, member.weight);
+        let roster = Roster::new(config.members.iter().map(seat).collect());
+        let roster = roster.map_err(CommitteeError::Roster)?;
         let chain = chain_id(&config);
         let genesis = (0..count)
             .map(|a| genesis_digest(&chain, config.epoch, a))
@@ -115,7 +125,11 @@ impl Committee {
         Ok(Self {
             epoch: config.epoch,
             chain,
+            check: config.check,
             members: config.members,
+            bounds: config.bounds,
+            roster,
+            epochs: config.epochs,
             thresholds,
             gc_depth: config.gc_depth,
             reputation: config.reputation,
@@ -136,21 +150,73 @@ impl Committee {
         profile: Profile,
         check: &str,
     ) -> Result<Self, CommitteeError> {
+        Self::from_stakes_with(stakes, profile, EpochTerms::default(), check)
+    }
+
+    /// The same with terms for its epochs.
+    ///
+    /// # Errors
+    /// As [`Committee::from_stakes`].
+    pub fn from_stakes_with(
+        stakes: &[(PublicKey, u64)],
+        profile: Profile,
+        epochs: EpochTerms,
+        check: &str,
+    ) -> Result<Self, CommitteeError> {
         let amounts: Vec<u64> = stakes.iter().map(|(_, stake)| *stake).collect();
         let weights = normalise(&amounts)?;
         let members = stakes
             .iter()
             .zip(weights)
             .map(|((key, _), weight)| Member { key: *key, weight });
-        Self::new(CommitteeConfig {
+        let mut committee = Self::new(CommitteeConfig {
             epoch: 0,
             previous: Digest::ZERO,
             members: members.collect(),
             bounds: profile.bounds(),
             gc_depth: GC_DEPTH_ROUNDS,
             reputation: ReputationParams::default(),
+            epochs,
             check: check.to_owned(),
-        })
+        })?;
+        let seats = stakes
+            .iter()
+            .map(|(key, stake)| Seat::newcomer(*key, *stake));
+        committee.roster = Roster::new(seats.collect()).map_err(CommitteeError::Roster)?;
+        Ok(committee)
+    }
+
+    /// The committee of the next epoch (R30, R32): whoever has weight under `charter`, in the order of its seats.
+    ///
+    /// `last` is the digest of this epoch's last commit.
+    ///
+    /// # Errors
+    /// When nobody has weight, or the charter's total carries other bounds: charters of this epoch's sequence are
+    /// checked before they become effective, so it is not one of them.
+    pub fn next(&self, last: Digest, charter: &Charter) -> Result<Self, CommitteeError> {
+        let weights = charter.roster.weights(charter.total);
+        let weights = weights.map_err(CommitteeError::Roster)?;
+        let member = |(seat, weight): (&Seat, u64)| Member {
+            key: seat.key,
+            weight,
+        };
+        let members = charter.roster.seats().iter().zip(weights).map(member);
+        let mut next = Self::new(CommitteeConfig {
+            epoch: self.epoch + 1,
+            previous: last,
+            members: members.filter(|member| member.weight > 0).collect(),
+            bounds: charter.bounds,
+            gc_depth: self.gc_depth,
+            reputation: self.reputation,
+            epochs: self.epochs.clone(),
+            check: self.check.clone(),
+        })?;
+        next.roster = charter.roster.clone();
+        #[cfg(any(test, feature = "testing"))]
+        {
+            next.stand_in = self.stand_in;
+        }
+        Ok(next)
     }
 
     /// The same committee under other thresholds, so that a test can break one of them.
@@ -214,6 +280,31 @@ impl Committee {
     #[must_use]
     pub fn member(&self, index: ValidatorIndex) -> Option<&Member> {
         self.members.get(index.position())
+    }
+
+    /// The index of a key; `None` if it is no member's.
+    #[must_use]
+    pub fn index_of(&self, key: &PublicKey) -> Option<ValidatorIndex> {
+        let at = self.members.iter().position(|member| member.key == *key)?;
+        u16::try_from(at).ok().map(ValidatorIndex)
+    }
+
+    /// Base stakes of the members and of others (R30).
+    #[must_use]
+    pub fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// Mode, `f` and `c`.
+    #[must_use]
+    pub fn bounds(&self) -> FaultBounds {
+        self.bounds
+    }
+
+    /// When its epochs end.
+    #[must_use]
+    pub fn epochs(&self) -> &EpochTerms {
+        &self.epochs
     }
 
     /// The weight of one validator; zero if the index names none.
@@ -331,6 +422,12 @@ fn chain_id(config: &CommitteeConfig) -> Digest {
             params.update(&rounds.to_le_bytes());
         }
     }
+    if config.epochs != EpochTerms::default() {
+        // No window is zero, so this cannot be taken for one.
+        params.update(&0u32.to_le_bytes());
+        params.update(&config.epochs.length_ms.unwrap_or(u64::MAX).to_le_bytes());
+        params.update(config.epochs.rule.as_bytes());
+    }
     let params = params.finish();
     let epoch = config.epoch.to_le_bytes();
     hash(
@@ -370,23 +467,9 @@ fn weight_tables(members: &[Member]) -> Vec<[u64; 256]> {
 /// Scales stakes to a total of 1,000,000: each is rounded down, then what is missing goes one by one to the largest
 /// remainders, ties to the lower index.
 fn normalise(stakes: &[u64]) -> Result<Vec<u64>, CommitteeError> {
-    let total: u128 = stakes.iter().map(|s| u128::from(*s)).sum();
-    if total == 0 {
-        return Err(CommitteeError::Size { validators: 0 });
-    }
-    let scaled = |stake: &u64| u128::from(*stake) * u128::from(NORMAL_WEIGHT);
-    let narrow = |w: u128| u64::try_from(w).expect("a share of 1,000,000 fits u64");
-    let mut weights: Vec<u64> = stakes.iter().map(|s| narrow(scaled(s) / total)).collect();
-    let missing = NORMAL_WEIGHT - weights.iter().sum::<u64>();
-    let mut order: Vec<usize> = (0..stakes.len()).collect();
-    order.sort_by_key(|i| (std::cmp::Reverse(scaled(&stakes[*i]) % total), *i));
-    for index in order
-        .into_iter()
-        .cycle()
-        .take(usize::try_from(missing).unwrap_or(0))
-    {
-        weights[index] += 1;
-    }
+    let shares: Vec<u128> = stakes.iter().map(|s| u128::from(*s)).collect();
+    let weights =
+        apportion(&shares, NORMAL_WEIGHT).ok_or(CommitteeError::Size { validators: 0 })?;
     match weights.iter().position(|w| *w == 0) {
         Some(index) => Err(CommitteeError::ZeroWeight { index }),
         None => Ok(weights),
@@ -424,6 +507,8 @@ pub enum CommitteeError {
     },
     /// A window of the scores is empty or too long.
     ReputationWindow,
+    /// The stakes make no roster.
+    Roster(RosterError),
     /// The weights do not carry the fault bounds.
     Thresholds(ThresholdError),
 }
@@ -457,6 +542,7 @@ impl fmt::Display for CommitteeError {
                 f,
                 "the windows of the scores may have 1 to {REPUTATION_ROUNDS_MAX} rounds"
             ),
+            Self::Roster(why) => why.fmt(f),
             Self::Thresholds(why) => why.fmt(f),
         }
     }

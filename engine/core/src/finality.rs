@@ -75,6 +75,8 @@ pub(crate) struct Finality {
     /// How many entries of `open` each author has a vote in.
     open_by_author: Vec<usize>,
     certificate: Option<Arc<CommitCertificate>>,
+    /// Everybody's votes for the certified commit, also those that came later.
+    certified: Option<(CommitVote, Open)>,
 }
 
 impl Finality {
@@ -87,6 +89,7 @@ impl Finality {
             open: BTreeMap::new(),
             open_by_author,
             certificate: None,
+            certified: None,
         }
     }
 
@@ -120,6 +123,18 @@ impl Finality {
         }
     }
 
+    /// R25: the last commit of an epoch is a vote point at once.
+    pub(crate) fn handle_epoch_end(&mut self) {
+        self.handle_round_output();
+    }
+
+    /// Votes of weight `Q` for a commit, once the newest certificate is about it and they are here (R32).
+    pub(crate) fn final_votes(&self, of: &CommitVote) -> Option<&[SignedVotes]> {
+        let (vote, open) = self.certified.as_ref()?;
+        let enough = open.tally.weight() >= self.committee.thresholds().quorum;
+        (vote == of && enough).then_some(open.votes.as_slice())
+    }
+
     /// The votes for the next own header: the vote points not voted yet, the newest eight.
     pub(crate) fn take_votes(&mut self) -> Vec<CommitVote> {
         self.points.drain(..).collect()
@@ -135,14 +150,16 @@ impl Finality {
     }
 
     fn count(&mut self, vote: CommitVote, signed: &SignedVotes) -> Option<Arc<CommitCertificate>> {
-        if self
-            .certificate
-            .as_ref()
-            .is_some_and(|known| vote.index <= known.index)
-        {
-            return None;
-        }
         let author = signed.slot.author;
+        if let Some((certified, open)) = &mut self.certified {
+            if vote == *certified && !open.tally.authors().contains(author) {
+                open.tally.add(author, &self.committee);
+                open.votes.push(signed.clone());
+            }
+            if vote.index <= certified.index {
+                return None;
+            }
+        }
         let known = self.open.get(&vote);
         let counted = known.is_some_and(|open| open.tally.authors().contains(author));
         if counted && !planted!(CommitVotesTwice) {
@@ -167,7 +184,9 @@ impl Finality {
             return None;
         }
         sometimes!(CertificateMade);
-        let votes = std::mem::take(&mut open.votes);
+        let certified = open.clone();
+        let votes = certified.votes.clone();
+        self.certified = Some((vote, certified));
         let CommitVote { index, digest } = vote;
         let certificate = Arc::new(CommitCertificate {
             index,

@@ -24,6 +24,7 @@
 //!     me: ValidatorIndex(0),
 //!     min_round_delay_us: 0,
 //!     idle_round_delay_us: 0,
+//!     rule: Arc::new(FixedCommittee),
 //! };
 //! let mut replica = Replica::new(config, Recovered::fresh(), Time(0));
 //! let mut now = Time(0);
@@ -75,6 +76,7 @@ mod commit;
 mod committee;
 pub mod crypto;
 mod dag;
+mod epoch;
 mod fetch;
 mod finality;
 mod grounding;
@@ -102,6 +104,10 @@ pub use codec::DecodeError;
 pub use commit::{COMMIT_RECORD_VERSION, Commit, CommitRecord, CommittedBlock, digest_of};
 pub use committee::{
     AuthorSet, Committee, CommitteeConfig, CommitteeError, Member, PROTOCOL_VERSION, Tally,
+};
+pub use epoch::{
+    Authority, Change, ChangeOutcome, ChangeRequest, Charter, EpochEnd, EpochRule, EpochTerms,
+    FixedCommittee, Origin, Roster, RosterError, Seat, VotedChanges,
 };
 pub use finality::CommitCertificate;
 pub use id::{CommitIndex, IdMap, Round, Time, ValidatorIndex};

@@ -19,6 +19,14 @@ pub const COMMIT_VOTES_MAX: usize = 8;
 pub const EVIDENCE_MAX: usize = 4;
 /// Validators of one committee.
 pub const VALIDATORS_MAX: usize = 256;
+/// Base stake of everybody together (R30); products with weights and `rho` fit `u128`.
+pub const STAKE_TOTAL_MAX: u64 = 1 << 56;
+/// Bytes that say how to reach a validator.
+pub const CONTACT_BYTES_MAX: usize = 256;
+/// Requests for changes that count in one block (R32).
+pub const CHANGES_PER_BLOCK_MAX: usize = 16;
+/// Changes that one validator may have asked for and that are not effective yet (R32).
+pub const CHANGES_OPEN_PER_AUTHOR_MAX: usize = 64;
 /// Total weight to which `Committee::from_stakes` normalises.
 pub const NORMAL_WEIGHT: u64 = 1_000_000;
 /// Greatest total weight a committee may have; products with it fit `u128` with room to spare.

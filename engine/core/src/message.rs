@@ -12,6 +12,7 @@ const TAG_FETCHED: u8 = 2;
 const TAG_FETCH: u8 = 3;
 const TAG_NOT_HELD: u8 = 4;
 const TAG_REPLAY: u8 = 5;
+const TAG_EPOCH_END: u8 = 8;
 
 /// One message between two validators.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,6 +30,9 @@ pub enum Message {
         /// The highest round of the receiver's blocks that the sender has.
         after: Round,
     },
+    /// How an epoch ended: pushed when it does, and the answer to whatever belongs to that epoch later (R32). Not
+    /// verified yet.
+    EpochEnd(Bytes),
 }
 
 impl Message {
@@ -58,6 +62,7 @@ impl Message {
             Self::Fetched(block) => tagged_block(TAG_FETCHED, block, &[]),
             Self::Fetch(refs) => tagged_refs(TAG_FETCH, refs),
             Self::NotHeld(refs) => tagged_refs(TAG_NOT_HELD, refs),
+            Self::EpochEnd(end) => tagged_block(TAG_EPOCH_END, end, &[]),
             Self::Replay { after } => {
                 let mut bytes = BytesMut::with_capacity(5);
                 bytes.put_u8(TAG_REPLAY);
@@ -78,6 +83,7 @@ impl Message {
             TAG_FETCHED => Self::Fetched(reader.rest()),
             TAG_FETCH => Self::Fetch(read_refs(&mut reader)?),
             TAG_NOT_HELD => Self::NotHeld(read_refs(&mut reader)?),
+            TAG_EPOCH_END => Self::EpochEnd(reader.rest()),
             TAG_REPLAY => Self::Replay {
                 after: Round(reader.u32()?),
             },

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use crate::block::{Block, BlockRef, EquivocationProof, PREIMAGE_BYTES};
 use crate::commit::Commit;
 use crate::crypto::Digest;
+use crate::epoch::{Change, ChangeOutcome, EpochEnd};
 use crate::finality::CommitCertificate;
-use crate::id::{Round, ValidatorIndex};
+use crate::id::{CommitIndex, Round, ValidatorIndex};
 use crate::message::Message;
 use crate::record::Record;
 
@@ -82,6 +83,20 @@ pub enum Output {
     },
     /// Two headers of one slot, both signed: its author is Byzantine, or one key runs twice (R12).
     Evidence(EquivocationProof),
+    /// What became of a change of the committee, with this commit (R32).
+    Change {
+        /// The commit that decided it.
+        index: CommitIndex,
+        /// The change.
+        change: Change,
+        /// Whether it takes effect.
+        outcome: ChangeOutcome,
+    },
+    /// The epoch is over: its last commit is provably final, durable, and all that this replica will output. The next
+    /// replica starts from `Recovered::next_epoch` (R32).
+    ///
+    /// It is also what messages of this epoch are answered with from now on.
+    EpochEnded(Arc<EpochEnd>),
     /// A commit is provably final (R25); each one is higher than those before.
     Certified(Arc<CommitCertificate>),
 }
@@ -102,10 +117,12 @@ pub enum Outcome {
     /// Its payload is in the sequence, in the commit of this index.
     Sequenced {
         /// The commit.
-        index: crate::id::CommitIndex,
+        index: CommitIndex,
     },
     /// It is in the sequence, but its payload is void, because another block of the slot came first.
     SequencedVoid,
     /// Its round was collected before it was committed; the payload is to be submitted again.
     Collected,
+    /// The epoch ended before it was ordered; the payload is to be submitted again.
+    EpochEnded,
 }

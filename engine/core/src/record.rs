@@ -9,6 +9,8 @@
 //! | `Commits` | index | commit record |
 //! | `Tip` | epoch | index of the last commit, little-endian |
 //! | `Reputation` | epoch | scores and schedules after a recent commit |
+//! | `Agenda` | epoch | votes for changes and the next charter |
+//! | `EpochEnd` | epoch | the last commit, its certificate, the next charter |
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -16,6 +18,7 @@ use crate::block::{Block, BlockRef, Proposal, Slot};
 use crate::commit::CommitRecord;
 use crate::committee::Committee;
 use crate::crypto::Digest;
+use crate::epoch::EpochEnd;
 use crate::id::{CommitIndex, Round};
 use crate::verify::{Reject, VerifiedBlock, read_stored_block, read_stored_header};
 
@@ -37,6 +40,10 @@ pub enum RecordTable {
     Tip = 5,
     /// Scores and schedules after a recent commit; 6 belongs to the shell.
     Reputation = 7,
+    /// Votes for changes and the next epoch's charter, after the last commit that moved them.
+    Agenda = 9,
+    /// How an epoch ended.
+    EpochEnd = 10,
 }
 
 /// One record to write.
@@ -164,6 +171,17 @@ impl Record {
 }
 
 impl Record {
+    /// Votes for changes and the next charter after a commit; written with it.
+    pub(crate) fn agenda(epoch: u64, agenda: Bytes) -> Self {
+        Self::new(RecordTable::Agenda, epoch_key(epoch), agenda)
+    }
+
+    /// How an epoch ended.
+    pub(crate) fn epoch_end(end: &EpochEnd) -> Self {
+        let key = epoch_key(end.record.epoch);
+        Self::new(RecordTable::EpochEnd, key, end.encode())
+    }
+
     /// Scores and schedules after a commit; written with it.
     pub(crate) fn reputation(epoch: u64, snapshot: Bytes) -> Self {
         Self::new(RecordTable::Reputation, epoch_key(epoch), snapshot)

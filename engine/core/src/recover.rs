@@ -11,6 +11,7 @@ use crate::codec::{DecodeError, decode_unsigned_header};
 use crate::commit::{CommitRecord, digest_of};
 use crate::committee::Committee;
 use crate::crypto::Digest;
+use crate::epoch::{Agenda, EpochEnd, Origin};
 use crate::id::{CommitIndex, Round, ValidatorIndex};
 use crate::record::{
     ReadError, RecordSource, RecordTable, commit_key, epoch_key, header_key, payload_key,
@@ -32,6 +33,10 @@ pub struct Recovered {
     pub(crate) committed: BTreeMap<BlockRef, CommitIndex>,
     /// The own header of the highest round, to be signed again.
     pub(crate) own: Option<Proposal>,
+    /// Where the epoch begins.
+    pub(crate) origin: Origin,
+    /// Votes for changes as they were written down last; none before the first commit.
+    pub(crate) agenda: Option<Box<Agenda>>,
     /// Scores and schedules after the last commit; none before the first.
     pub(crate) reputation: Option<Box<Reputation>>,
 }
@@ -65,8 +70,23 @@ impl Recovered {
             Some((record, _)) => Some(Box::new(replay(source, committee, record)?)),
             None => None,
         };
+        let agenda = match read(source, RecordTable::Agenda, &epoch_key(epoch))? {
+            Some(bytes) => {
+                let agenda = Agenda::decode(&bytes, committee);
+                Some(Box::new(agenda.map_err(RecoverError::Commit)?))
+            }
+            None => None,
+        };
+        let origin = match epoch.checked_sub(1) {
+            Some(before) => read_end(source, before)?
+                .ok_or(RecoverError::OtherChain)?
+                .origin(),
+            None => Origin::default(),
+        };
         let mut recovered = Self {
             is_fresh: false,
+            origin,
+            agenda,
             reputation,
             last,
             committed,
@@ -83,6 +103,43 @@ impl Recovered {
         Self {
             is_fresh: true,
             ..Self::default()
+        }
+    }
+
+    /// The start of the epoch after this one, in the process that saw it end.
+    #[must_use]
+    pub fn next_epoch(end: &EpochEnd) -> Self {
+        Self {
+            origin: end.origin(),
+            ..Self::default()
+        }
+    }
+
+    /// The committee of the newest epoch that a store knows, from that of the first epoch.
+    ///
+    /// # Errors
+    /// When the store fails, or an end in it does not follow from the epoch before.
+    pub fn newest_committee<S: RecordSource>(
+        source: &S,
+        first: &Arc<Committee>,
+    ) -> Result<Arc<Committee>, RecoverError<S::Error>> {
+        let mut committee = Arc::clone(first);
+        while let Some(end) = read_end(source, committee.epoch())? {
+            if !end.verify(&committee) {
+                return Err(RecoverError::OtherChain);
+            }
+            committee = end
+                .next_committee(&committee)
+                .map_err(|_| RecoverError::OtherChain)?;
+        }
+        Ok(committee)
+    }
+
+    /// The agenda to go on with.
+    pub(crate) fn agenda(&self, committee: &Arc<Committee>) -> Agenda {
+        match &self.agenda {
+            Some(agenda) => agenda.as_ref().clone(),
+            None => Agenda::new(Arc::clone(committee)),
         }
     }
 
@@ -113,7 +170,7 @@ impl Recovered {
     pub fn last_commit(&self) -> CommitIndex {
         self.last
             .as_ref()
-            .map_or(CommitIndex::GENESIS, |(record, _)| record.index)
+            .map_or(self.origin.index, |(record, _)| record.index)
     }
 
     fn load_blocks<S: RecordSource>(
@@ -154,6 +211,16 @@ fn read<S: RecordSource>(
     key: &[u8],
 ) -> Result<Option<Bytes>, RecoverError<S::Error>> {
     source.read(table, key).map_err(RecoverError::Store)
+}
+
+/// How an epoch ended, if it has.
+fn read_end<S: RecordSource>(
+    source: &S,
+    epoch: u64,
+) -> Result<Option<EpochEnd>, RecoverError<S::Error>> {
+    let end = read(source, RecordTable::EpochEnd, &epoch_key(epoch))?;
+    let end = end.map(|bytes| EpochEnd::decode(&bytes)).transpose();
+    end.map_err(RecoverError::Commit)
 }
 
 fn last_commit<S: RecordSource>(

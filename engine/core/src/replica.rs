@@ -8,6 +8,7 @@ use crate::commit::CommitRecord;
 use crate::committee::{AuthorSet, Committee};
 use crate::crypto::{Digest, Signature};
 use crate::dag::Dag;
+use crate::epoch::{Agenda, Change, ChangeOutcome, EpochEnd, EpochRule, Origin};
 use crate::fetch::Fetch;
 use crate::finality::Finality;
 use crate::grounding::Grounding;
@@ -25,6 +26,7 @@ use crate::verify::{SignedVotes, VerifiedBlock};
 
 mod admit;
 mod checks;
+mod ending;
 #[cfg(any(test, feature = "testing"))]
 mod lawless;
 mod output_step;
@@ -32,6 +34,7 @@ mod propose;
 mod restart;
 mod serve;
 
+use ending::Ending;
 pub use propose::ProposalContent;
 use propose::{InFlight, OwnBlock};
 use serve::Replay;
@@ -47,6 +50,8 @@ pub struct ReplicaConfig {
     pub min_round_delay_us: u64,
     /// Longest wait while nothing is pending, in microseconds (R9).
     pub idle_round_delay_us: u64,
+    /// Reads changes of the committee out of the sequence; the one that the committee's terms name (R32).
+    pub rule: Arc<dyn EpochRule>,
 }
 
 /// One validator's protocol state. Knows no clock, socket, disk or thread.
@@ -99,7 +104,18 @@ pub struct Replica {
     /// When the next proposal may become due by time alone.
     wake_at: Option<Time>,
 
+    /// Where the epoch's sequence begins.
+    origin: Origin,
     last: Option<(CommitRecord, Digest)>,
+    /// Requests for changes in the sequence so far (R32).
+    agenda: Agenda,
+    /// What became of changes with the commit being output.
+    change_outcomes: Vec<(Change, ChangeOutcome)>,
+    /// More stake equivocated than may (R30).
+    slashing_alarm: bool,
+    ending: Option<Ending>,
+    /// The epoch's end by somebody else's account, while its last commit is not output here.
+    known_end: Option<Arc<EpochEnd>>,
     skipped: Vec<Slot>,
     /// The highest round of blocks that a commit or a collection grounded in this step.
     regrounded: Round,
@@ -129,6 +145,11 @@ impl Replica {
             config.committee.member(config.me).is_some(),
             "a replica is a committee member"
         );
+        assert_eq!(
+            config.rule.name(),
+            config.committee.epochs().rule,
+            "the committee's terms name the rule"
+        );
         restart::start(config, recovered, now)
     }
 
@@ -144,6 +165,10 @@ impl Replica {
         sometimes!(VoteAhead if votes.votes.iter().any(|vote| vote.index > self.last_index()));
         if let Some(certificate) = self.finality.handle_votes(votes) {
             self.outputs.push_back(Output::Certified(certificate));
+        }
+        if self.is_ending() {
+            self.end_epoch();
+            self.persist_if_held();
         }
     }
 
@@ -236,7 +261,7 @@ impl Replica {
             certified: self
                 .finality
                 .certificate()
-                .map_or(CommitIndex::GENESIS, |c| c.index),
+                .map_or(self.origin.index, |c| c.index),
             dag_blocks: self.dag.len(),
             suspended_blocks: self.suspended.len(),
             suspended_bytes: self.suspended.bytes(),
@@ -260,7 +285,7 @@ impl Replica {
     fn last_index(&self) -> CommitIndex {
         self.last
             .as_ref()
-            .map_or(CommitIndex::GENESIS, |(last, _)| last.index)
+            .map_or(self.origin.index, |(last, _)| last.index)
     }
 
     /// Accepts what is ready and outputs what is decided, until neither is left.
@@ -274,7 +299,16 @@ impl Replica {
             }
         }
         self.retry_grounding(now);
-        if self.commits_wait || self.records.len() > RECORDS_WAITING_MAX {
+        self.take_known_end();
+        self.end_epoch();
+        if self.records.len() > RECORDS_WAITING_MAX {
+            self.persist();
+        }
+        self.persist_if_held();
+    }
+
+    fn persist_if_held(&mut self) {
+        if self.commits_wait {
             self.persist();
         }
     }

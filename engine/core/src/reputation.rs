@@ -32,12 +32,14 @@ mod params;
 mod rounds;
 mod snapshot;
 mod table;
+mod weights;
 
 pub use explain::{RoundStanding, SlotOutcome, SlotStanding, Standing};
 pub use mark::{Mark, ONE};
 pub use params::ReputationParams;
 
 pub(crate) use eligible::pool;
+pub(crate) use weights::reweigh;
 
 use rounds::CommittedRounds;
 use table::Table;
@@ -91,6 +93,11 @@ impl Reputation {
     /// The digest of the table, for the commit's record (R21).
     pub(crate) fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// The marks and sums of the epoch so far.
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
     }
 
     /// The schedules that rounds from a few below the last leader on need.

@@ -12,7 +12,7 @@ use std::str::FromStr;
 use crate::limits::{NORMAL_WEIGHT, TOTAL_WEIGHT_MAX};
 
 /// Which family of commit rules a profile asks for (R1).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Mode {
     /// Fast path with graded fall-backs; becomes [`Rule::Fast`] when the weight allows it.
     Graded,
@@ -139,7 +139,7 @@ impl fmt::Display for UnknownProfile {
 impl std::error::Error for UnknownProfile {}
 
 /// Mode and tolerated faults, as weights.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct FaultBounds {
     /// The family of commit rules.
     pub mode: Mode,

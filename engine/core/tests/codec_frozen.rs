@@ -93,6 +93,7 @@ fn record() -> CommitRecord {
         }],
         schedule: 9,
         reputation: Digest([10; 32]),
+        next: Digest::ZERO,
     }
 }
 

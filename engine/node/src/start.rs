@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 
 use crossbeam::channel::bounded;
 use parking_lot::Mutex;
-use probity_core::{Recovered, Replica, ReplicaConfig};
+use probity_core::{FixedCommittee, Recovered, Replica, ReplicaConfig};
 use probity_transport::{InboxLimits, inbox};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -176,6 +176,7 @@ fn replica_config(config: &crate::config::Config) -> ReplicaConfig {
         me: config.me,
         min_round_delay_us: us(config.tuning.min_round_delay),
         idle_round_delay_us: us(config.tuning.idle_round_delay),
+        rule: Arc::new(FixedCommittee),
     }
 }
 

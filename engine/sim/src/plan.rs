@@ -5,8 +5,8 @@
 use probity_core::crypto::Digest;
 use probity_core::testing;
 use probity_core::{
-    Committee, CommitteeConfig, FaultBounds, Member, Mode, Profile, ReputationParams, Tally,
-    TransactionCheck, ValidatorIndex,
+    Committee, CommitteeConfig, EpochTerms, FaultBounds, Member, Mode, Profile, ReputationParams,
+    Tally, TransactionCheck, ValidatorIndex,
 };
 use serde::{Deserialize, Serialize};
 
@@ -466,6 +466,7 @@ impl CommitteePlan {
             bounds,
             gc_depth: self.gc_depth,
             reputation: self.scores.map(ScoresPlan::params).unwrap_or_default(),
+            epochs: EpochTerms::default(),
             check: testing::VALID_CHECK.name().to_owned(),
         };
         let committee =

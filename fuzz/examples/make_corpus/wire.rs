@@ -229,6 +229,7 @@ fn commit_record(blocks: &Blocks) -> CommitRecord {
         skipped: vec![blocks.laden.reference().slot(); 3],
         schedule: 1,
         reputation: digest(4),
+        next: Digest::ZERO,
     }
 }
 

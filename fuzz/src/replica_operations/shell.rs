@@ -7,9 +7,9 @@ use probity_core::block::PREIMAGE_BYTES;
 use probity_core::crypto::Digest;
 use probity_core::record::{Record, RecordSource, RecordTable, commit_key, epoch_key, read_block};
 use probity_core::{
-    Block, BlockRef, Commit, CommitIndex, Committee, Message, Outcome, Output, Payload,
-    PayloadRoom, PersistTicket, ProposalContent, Recovered, Replica, ReplicaConfig, Round, Time,
-    ValidatorIndex, VerifiedBlock, verify_block, verify_evidence,
+    Block, BlockRef, Commit, CommitIndex, Committee, FixedCommittee, Message, Outcome, Output,
+    Payload, PayloadRoom, PersistTicket, ProposalContent, Recovered, Replica, ReplicaConfig, Round,
+    Time, ValidatorIndex, VerifiedBlock, verify_block, verify_evidence,
 };
 
 use super::store::Store;
@@ -382,6 +382,7 @@ fn config(committee: &Arc<Committee>) -> ReplicaConfig {
         me: ME,
         min_round_delay_us: 2_000,
         idle_round_delay_us: 50_000,
+        rule: Arc::new(FixedCommittee),
     }
 }
 

@@ -21,6 +21,7 @@ fn config(weights: &[u64]) -> CommitteeConfig {
         },
         gc_depth: 64,
         reputation: ReputationParams::default(),
+        epochs: EpochTerms::default(),
         check: "opaque/1".to_owned(),
     }
 }

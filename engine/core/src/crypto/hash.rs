@@ -43,6 +43,8 @@ pub enum Context {
     WeightOrder,
     /// The scores of all validators after a commit (R21).
     ReputationTable,
+    /// What an epoch leaves to the next one (R32).
+    Charter,
     /// A transaction's id: its signed content, without the signature (R39).
     Transaction,
     /// The random factors of a signature batch. Never leaves the process.
@@ -51,7 +53,7 @@ pub enum Context {
 
 impl Context {
     /// Every context, in declaration order.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::HeaderBody,
         Self::CommitVotes,
         Self::Header,
@@ -67,6 +69,7 @@ impl Context {
         Self::LeaderDraw,
         Self::WeightOrder,
         Self::ReputationTable,
+        Self::Charter,
         Self::Transaction,
         Self::Batch,
     ];
@@ -89,6 +92,7 @@ impl Context {
             Self::LeaderDraw => "probity v1 leader draw",
             Self::WeightOrder => "probity v1 weight order",
             Self::ReputationTable => "probity v1 reputation table",
+            Self::Charter => "probity v1 charter",
             Self::Transaction => "probity v1 transaction",
             Self::Batch => "probity v1 batch",
         }

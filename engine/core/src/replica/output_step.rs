@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::block::{BlockRef, Slot};
 use crate::commit::{COMMIT_RECORD_VERSION, Commit, CommitRecord, CommittedBlock, digest_of};
+use crate::crypto::Digest;
 use crate::dag::BlockId;
 use crate::id::{CommitIndex, Round, Time};
 use crate::order::linearize::{linearize, timestamp_ms};
@@ -17,6 +18,9 @@ use super::Replica;
 impl Replica {
     /// Outputs the next slot if it is decided; whether it was.
     pub(super) fn output_next(&mut self, now: Time) -> bool {
+        if self.is_ending() {
+            return false;
+        }
         let Some(next) = self.order.next_output() else {
             return false;
         };
@@ -46,7 +50,9 @@ impl Replica {
 
     /// R19, R21: linearises, stamps, scores, records, and holds the commit until it is durable.
     fn output_commit(&mut self, leader: BlockId, path: Path) -> (Round, Leadership) {
-        let previous_ms = self.last.as_ref().map_or(0, |(last, _)| last.timestamp_ms);
+        let before_first = self.origin.timestamp_ms;
+        let last = self.last.as_ref();
+        let previous_ms = last.map_or(before_first, |(last, _)| last.timestamp_ms);
         let mut timestamp_ms = timestamp_ms(&self.dag, leader, previous_ms);
         if planted!(TimestampOwn) {
             let own = self.own_refs.back().and_then(|own| self.dag.block(own));
@@ -60,7 +66,7 @@ impl Replica {
             .last
             .as_ref()
             .map_or_else(|| *self.committee.chain(), |(_, digest)| *digest);
-        let record = CommitRecord {
+        let mut record = CommitRecord {
             version: COMMIT_RECORD_VERSION,
             epoch: self.committee.epoch(),
             index: self.last_index().next(),
@@ -74,7 +80,16 @@ impl Replica {
             skipped,
             schedule: self.reputation.schedules().of(leader_ref.round).id(),
             reputation: self.reputation.digest(),
+            next: Digest::ZERO,
         };
+        let counts = ordered.iter().filter(|(_, _, void)| !void);
+        let counts: Vec<_> = counts
+            .map(|(id, ..)| Arc::clone(&self.dag.entry(*id).block))
+            .collect();
+        let charter = self.progress(&record, counts.iter());
+        if let Some(charter) = &charter {
+            record.next = charter.digest();
+        }
         let encoded = record.encode();
         let digest = digest_of(&encoded);
         self.records.extend(Record::commit(&record, encoded));
@@ -98,13 +113,18 @@ impl Replica {
         self.finality.handle_commit(&record, digest);
         self.clock.handle_commit();
         self.last = Some((record.clone(), digest));
-        self.hold(Output::Commit(Arc::new(Commit {
+        let commit = Arc::new(Commit {
             record,
             digest,
             blocks,
             path: Some(path),
-        })));
+        });
+        self.hold(Output::Commit(Arc::clone(&commit)));
         outcomes.into_iter().for_each(|outcome| self.hold(outcome));
+        self.tell_changes(&commit);
+        if let Some(charter) = charter {
+            self.begin_ending(commit.record.clone(), digest, charter);
+        }
         (leader_ref.round, leadership)
     }
 

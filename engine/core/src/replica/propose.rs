@@ -63,7 +63,8 @@ impl Replica {
     fn turn(&self, now: Time) -> Turn {
         let round = self.next_round();
         let frontier = self.clock.frontier();
-        let busy = self.in_flight.is_some() || self.wanted.is_some() || self.amnesia;
+        let busy =
+            self.in_flight.is_some() || self.wanted.is_some() || self.amnesia || self.is_over();
         if busy || round > frontier {
             return Turn::Later;
         }
@@ -119,6 +120,10 @@ impl Replica {
 
     /// R9: nothing to do here or anywhere.
     pub(super) fn is_idle(&self) -> bool {
+        if let Some((last, _)) = self.last.as_ref().filter(|_| self.is_ending()) {
+            // R32: the tail does not idle, unless it is long: nothing is collected any more.
+            return self.own_round > last.leader.round.plus(self.committee.gc_depth());
+        }
         self.pending == Pending::None && self.payload_blocks == 0
     }
 
@@ -241,7 +246,7 @@ impl Replica {
         sometimes!(BrakeByLag if lags && !behind);
         sometimes!(BehindFrontier if behind);
         let braked = (full || lags) && !planted!(BrakeDropped);
-        if braked || behind {
+        if braked || behind || self.is_ending() {
             PayloadRoom::Closed
         } else {
             PayloadRoom::Open
@@ -255,7 +260,7 @@ impl Replica {
         if self.wanted.take() != Some(round) {
             return;
         }
-        if round != self.next_round() || self.amnesia {
+        if round != self.next_round() || self.amnesia || self.is_over() {
             // The gc round moved in between, or R37 stops us: the payload comes back as if it had been collected.
             sometimes!(ProposalStale);
             let outcome = crate::output::Outcome::Collected;
@@ -431,6 +436,7 @@ impl Replica {
             }
         };
         let block = VerifiedBlock::trusted(proposal.seal(signature));
+        self.note_own_vote(block.block());
         self.handle_votes(&SignedVotes::of(block.block()));
         self.outputs
             .push_back(Output::Broadcast(Arc::clone(block.block())));

@@ -18,6 +18,7 @@ use crate::recover::Recovered;
 use crate::reputation::Reputation;
 use crate::round_clock::RoundClock;
 use crate::suspended::Suspended;
+use crate::verify::SignedVotes;
 
 use super::{Replay, Replica, ReplicaConfig};
 
@@ -69,7 +70,13 @@ fn empty(config: ReplicaConfig, recovered: &Recovered, now: Time) -> Replica {
         payload_blocks: 0,
         amnesia: false,
         wake_at: None,
+        origin: recovered.origin,
         last: recovered.last.clone(),
+        agenda: recovered.agenda(&committee),
+        change_outcomes: Vec::new(),
+        slashing_alarm: false,
+        ending: None,
+        known_end: None,
         skipped: Vec::new(),
         regrounded: Round::GENESIS,
         records: Vec::new(),
@@ -137,9 +144,16 @@ impl Replica {
                 }
             }
             self.order.handle_accepted(&self.dag, id);
+            // Votes that were counted before; a certificate made of them has been told before, too.
+            let _: Option<_> = self.finality.handle_votes(&SignedVotes::of(block));
         }
         for round in (self.dag.gc_round().0 + 1..=self.dag.highest_round().0).map(Round) {
             self.raise_frontier(now, round);
+        }
+        if let Some((record, digest)) = self.last.clone()
+            && record.ends_epoch()
+        {
+            self.resume_ending(&record, digest);
         }
         if let Some(own) = own.filter(|_| !planted!(RestartForgetsOwn)) {
             self.load_own(own);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::block::{Block, BlockRef, Header, Payload, Proposal, genesis_ref};
 use crate::committee::{Committee, CommitteeConfig, Member, PROTOCOL_VERSION};
 use crate::crypto::{Digest, Keypair, PublicKey, Signature};
+use crate::epoch::EpochTerms;
 use crate::id::{Round, ValidatorIndex};
 use crate::reputation::ReputationParams;
 use crate::thresholds::{FaultBounds, Thresholds};
@@ -89,6 +90,7 @@ pub fn committee_with(
         bounds,
         gc_depth,
         reputation,
+        epochs: EpochTerms::default(),
         check: VALID_CHECK.name().to_owned(),
     };
     Committee::new(config).expect("the test asks for a committee that exists")

@@ -248,6 +248,7 @@ impl Committer {
             skipped,
             schedule: self.reputation.schedules().of(reference.round).id(),
             reputation: self.reputation.digest(),
+            next: Digest::ZERO,
         };
         self.previous = record.digest();
         let gc_round = self.dag.committee().gc_round(reference.round);

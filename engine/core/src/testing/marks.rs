@@ -88,6 +88,13 @@ marks! {
     CollectedUncommitted, "R22: a block was collected that was never committed";
     OutcomeSequenced, "R24: an own block was ordered";
     OutcomeVoid, "R24: an own block was ordered with a void payload";
+    OutcomeEpochEnded, "R24: an own block was left when the epoch ended";
+    EpochEnding, "R32: the last commit of an epoch was output";
+    EpochOver, "R32: votes of weight Q for it ended the tail";
+    EpochEndTaken, "R32: an epoch's end came from somebody else";
+    EpochAlarm, "R30: more stake equivocated than may";
+    ChangeEffective, "R32: a change of the committee became effective";
+    RestartEnding, "R36: a replica started again within the tail of an epoch";
     OutcomeCollected, "R24: an own block was collected, its payload to be submitted again";
     VotePointDropped, "R25: more vote points than a header carries";
     CertificateMade, "R25: commit votes made a certificate";
@@ -217,31 +224,37 @@ impl Reject {
 
 /// Marks, each at most once.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub struct MarkSet(u128);
+pub struct MarkSet([u64; WORDS]);
+
+const WORDS: usize = 4;
+const _: () = assert!(Mark::ALL.len() <= 64 * WORDS);
 
 impl MarkSet {
     /// Whether `mark` was noted.
     #[must_use]
     pub const fn contains(self, mark: Mark) -> bool {
-        self.0 & bit(mark) != 0
+        let (word, bit) = place(mark);
+        self.0[word] & bit != 0
     }
 
     /// What is in one of both.
     #[must_use]
-    pub const fn union(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+    pub fn union(mut self, other: Self) -> Self {
+        self.0.iter_mut().zip(other.0).for_each(|(a, b)| *a |= b);
+        self
     }
 
     /// How many there are.
     #[must_use]
-    pub const fn len(self) -> usize {
-        self.0.count_ones() as usize
+    pub fn len(self) -> usize {
+        self.iter().count()
     }
 
     /// Whether nothing was noted.
     #[must_use]
     pub const fn is_empty(self) -> bool {
-        self.0 == 0
+        let Self([a, b, c, d]) = self;
+        a | b | c | d == 0
     }
 
     /// The marks that were noted, in the order of [`Mark::ALL`].
@@ -252,7 +265,8 @@ impl MarkSet {
 
     /// The marks that were not.
     pub fn missing(self) -> impl Iterator<Item = Mark> {
-        Self(!self.0).iter()
+        let all = Mark::ALL.iter().copied();
+        all.filter(move |mark| !self.contains(*mark))
     }
 }
 
@@ -263,22 +277,24 @@ impl fmt::Debug for MarkSet {
 }
 
 thread_local! {
-    static NOTED: Cell<u128> = const { Cell::new(0) };
+    static NOTED: [Cell<u64>; WORDS] = const { [const { Cell::new(0) }; WORDS] };
 }
 
-const fn bit(mark: Mark) -> u128 {
-    1 << mark as u32
+/// Word and bit.
+const fn place(mark: Mark) -> (usize, u64) {
+    (mark as usize / 64, 1 << (mark as usize % 64))
 }
 
 /// Notes a mark on this thread.
 pub(crate) fn hit(mark: Mark) {
-    NOTED.set(NOTED.get() | bit(mark));
+    let (word, bit) = place(mark);
+    NOTED.with(|noted| noted[word].set(noted[word].get() | bit));
 }
 
 /// The marks noted on this thread since the last call.
 #[must_use]
 pub fn take() -> MarkSet {
-    MarkSet(NOTED.take())
+    MarkSet(NOTED.with(|noted| noted.each_ref().map(Cell::take)))
 }
 
 #[cfg(test)]

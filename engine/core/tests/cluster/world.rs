@@ -8,9 +8,9 @@ use bytes::Bytes;
 use probity_core::crypto::{Digest, Keypair};
 use probity_core::record::{RecordSource, RecordTable, read_block};
 use probity_core::{
-    BlockRef, Commit, Committee, Delivery, Link, Message, Output, Payload, PayloadRoom, Pending,
-    PersistTicket, Profile, ProposalContent, Recovered, Replica, ReplicaConfig, Round, Time,
-    TransactionCheck, ValidatorIndex, verify_block,
+    BlockRef, Commit, Committee, Delivery, FixedCommittee, Link, Message, Output, Payload,
+    PayloadRoom, Pending, PersistTicket, Profile, ProposalContent, Recovered, Replica,
+    ReplicaConfig, Round, Time, TransactionCheck, ValidatorIndex, verify_block,
 };
 
 pub(crate) struct AcceptAll;
@@ -149,6 +149,7 @@ impl World {
             me,
             min_round_delay_us: 2_000,
             idle_round_delay_us: 200_000,
+            rule: Arc::new(FixedCommittee),
         };
         let recovered = recovered.expect("the store is sound");
         let state = &mut self.nodes[usize::from(node)];
@@ -317,7 +318,10 @@ impl World {
                 assert_eq!(commit.index().0, expected, "indices have no gap");
                 self.nodes[at].commits.push(commit);
             }
-            Output::Outcome { .. } | Output::Evidence(_) => {}
+            Output::Outcome { .. }
+            | Output::Evidence(_)
+            | Output::Change { .. }
+            | Output::EpochEnded(_) => {}
             Output::Certified(certificate) => assert!(certificate.verify(&self.committee)),
         }
     }
@@ -425,6 +429,7 @@ impl World {
             Message::Fetch(refs) => replica.handle_fetch(sender, refs),
             Message::NotHeld(refs) => replica.handle_not_held(now, sender, &refs),
             Message::Replay { after } => replica.handle_replay(sender, after),
+            Message::EpochEnd(_) => unreachable!("the committee is fixed"),
         });
     }
 

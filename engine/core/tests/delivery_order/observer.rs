@@ -6,8 +6,8 @@ use std::sync::Arc;
 use probity_core::crypto::{Digest, Signature};
 use probity_core::testing::Committed;
 use probity_core::{
-    BlockRef, Committee, Delivery, Link, Message, Output, Payload, ProposalContent, Recovered,
-    Replica, ReplicaConfig, ReplicaStatus, Round, Time, ValidatorIndex, VerifiedBlock,
+    BlockRef, Committee, Delivery, FixedCommittee, Link, Message, Output, Payload, ProposalContent,
+    Recovered, Replica, ReplicaConfig, ReplicaStatus, Round, Time, ValidatorIndex, VerifiedBlock,
 };
 
 use crate::store::Store;
@@ -72,6 +72,7 @@ impl<'a> Observer<'a> {
             me,
             min_round_delay_us: 2_000,
             idle_round_delay_us: 5_000,
+            rule: Arc::new(FixedCommittee),
         };
         let now = Time(1_000_000);
         let recovered = Recovered::load(&store, committee, me).expect("the store is sound");
@@ -206,6 +207,8 @@ impl<'a> Observer<'a> {
             | Output::Broadcast(_)
             | Output::Outcome { .. }
             | Output::Evidence(_)
+            | Output::Change { .. }
+            | Output::EpochEnded(_)
             | Output::Certified(_) => {}
         }
     }

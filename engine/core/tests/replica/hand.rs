@@ -8,9 +8,10 @@ use probity_core::crypto::Digest;
 use probity_core::record::{RecordSource, RecordTable, read_block};
 use probity_core::testing::{VALID_CHECK, keypair};
 use probity_core::{
-    Block, BlockRef, Commit, Committee, Delivery, Link, Message, Outcome, Output, Payload,
-    PayloadRoom, PersistTicket, ProposalContent, Recovered, Replica, ReplicaConfig, ReplicaStatus,
-    Round, Time, ValidatorIndex, limits, verify_block,
+    Block, BlockRef, Change, ChangeOutcome, Commit, Committee, Delivery, EpochEnd, EpochRule,
+    FixedCommittee, Link, Message, Outcome, Output, Payload, PayloadRoom, PersistTicket,
+    ProposalContent, Recovered, Replica, ReplicaConfig, ReplicaStatus, Round, Time, ValidatorIndex,
+    VotedChanges, limits, verify_block,
 };
 
 /// Records as a store would hold them.
@@ -65,6 +66,10 @@ pub(crate) struct Hand {
     pub(crate) own: Vec<Arc<Block>>,
     pub(crate) commits: Vec<Arc<Commit>>,
     pub(crate) outcomes: Vec<(Round, Outcome)>,
+    /// What became of changes.
+    pub(crate) changes: Vec<(Change, ChangeOutcome)>,
+    /// How epochs ended.
+    pub(crate) ends: Vec<Arc<EpochEnd>>,
     /// Proposals that it wanted.
     pub(crate) wanted: Vec<(Round, PayloadRoom)>,
     /// Signatures that it waits for: header digest and preimage.
@@ -78,6 +83,15 @@ pub(crate) struct Hand {
 
 /// Shortest time between two own blocks; idle rounds wait no longer, so that rounds follow each other evenly.
 const ROUND_US: u64 = 1_000;
+
+/// The rule that a committee's terms name.
+fn rule_of(committee: &Committee) -> Arc<dyn EpochRule> {
+    if committee.epochs().rule == VotedChanges.name() {
+        Arc::new(VotedChanges)
+    } else {
+        Arc::new(FixedCommittee)
+    }
+}
 
 impl Hand {
     pub(crate) fn new(committee: &Arc<Committee>, me: u16, takes: Takes) -> Self {
@@ -95,6 +109,7 @@ impl Hand {
             me: ValidatorIndex(me),
             min_round_delay_us: ROUND_US,
             idle_round_delay_us,
+            rule: rule_of(committee),
         };
         let now = Time(1_000_000);
         let mut hand = Self {
@@ -106,6 +121,8 @@ impl Hand {
             own: Vec::new(),
             commits: Vec::new(),
             outcomes: Vec::new(),
+            changes: Vec::new(),
+            ends: Vec::new(),
             wanted: Vec::new(),
             to_sign: Vec::new(),
             signed: Vec::new(),
@@ -168,6 +185,11 @@ impl Hand {
             Message::Fetch(refs) => self.replica.handle_fetch(from, refs.clone()),
             Message::NotHeld(refs) => self.replica.handle_not_held(self.now, from, refs),
             Message::Replay { after } => self.replica.handle_replay(from, *after),
+            Message::EpochEnd(end) => {
+                let end = EpochEnd::decode(end).expect("tests send ends that can be read");
+                assert!(end.verify(&self.config.committee), "and that hold");
+                self.replica.handle_epoch_end(self.now, Arc::new(end));
+            }
         }
         self.carry_out();
     }
@@ -252,6 +274,10 @@ impl Hand {
                 Output::ServeReplay { to, after } => self.serve_replay(to, after),
                 Output::Commit(commit) => self.commits.push(commit),
                 Output::Outcome { round, outcome } => self.outcomes.push((round, outcome)),
+                Output::Change {
+                    change, outcome, ..
+                } => self.changes.push((change, outcome)),
+                Output::EpochEnded(end) => self.ends.push(end),
                 Output::Evidence(_) | Output::Certified(_) => {}
             }
         }

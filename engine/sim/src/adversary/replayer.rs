@@ -85,6 +85,7 @@ fn another_chain(committee: &Committee, epoch: u64) -> Committee {
         },
         gc_depth: committee.gc_depth(),
         reputation: *committee.reputation(),
+        epochs: committee.epochs().clone(),
         check: "elsewhere/1".to_owned(),
     };
     Committee::new(config).expect("the same members without faults are a committee")

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use probity_core::{Link, Recovered, Replica, ReplicaConfig, Time, ValidatorIndex};
+use probity_core::{FixedCommittee, Link, Recovered, Replica, ReplicaConfig, Time, ValidatorIndex};
 
 use super::{Event, START, World};
 use crate::checker::Observation;
@@ -197,6 +197,7 @@ impl World {
             me: host.validator,
             min_round_delay_us: self.plan.committee.min_round_delay_us,
             idle_round_delay_us: self.plan.committee.idle_round_delay_us,
+            rule: Arc::new(FixedCommittee),
         };
         let mut replica = Replica::new(config, recovered, now);
         if host.is_sinner() {

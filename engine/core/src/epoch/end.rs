@@ -1,0 +1,173 @@
+//! What an epoch leaves behind: its last commit, proved final, and the next committee (R32).
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::change::Charter;
+use crate::block::{CommitVote, Slot};
+use crate::codec::{COMMIT_VOTE_BYTES, DecodeError, ListOf, Put, Reader};
+use crate::commit::{CommitRecord, digest_of};
+use crate::committee::{Committee, Tally};
+use crate::finality::CommitCertificate;
+use crate::id::{CommitIndex, Round, ValidatorIndex};
+use crate::limits::{COMMIT_VOTES_MAX, FRAME_BYTES_MAX, VALIDATORS_MAX};
+use crate::verify::SignedVotes;
+
+/// The end of an epoch. With the epoch's committee it needs no trust in whoever sent it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EpochEnd {
+    /// The last commit.
+    pub record: CommitRecord,
+    /// Votes of weight `Q` for it.
+    pub certificate: CommitCertificate,
+    /// From which the next committee follows.
+    pub charter: Charter,
+}
+
+/// Where an epoch's sequence begins: after this commit of the epoch before.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Origin {
+    /// Its index.
+    pub index: CommitIndex,
+    /// Its timestamp: that of the implicit blocks of round 0 (R3).
+    pub timestamp_ms: u64,
+}
+
+const VERSION: u16 = 0;
+
+impl EpochEnd {
+    /// Whether the parts belong together and votes of weight `Q` of this committee name the commit.
+    #[must_use]
+    pub fn verify(&self, committee: &Committee) -> bool {
+        let digest = self.record.digest();
+        let named = CommitVote {
+            index: self.record.index,
+            digest,
+        };
+        let belongs = self.record.epoch == committee.epoch()
+            && self.record.next == self.charter.digest()
+            && self.certificate.index == named.index
+            && self.certificate.digest == digest
+            && self.certificate.votes.len() <= committee.size();
+        let mut tally = Tally::default();
+        let counts = |vote: &SignedVotes| {
+            tally.add(vote.slot.author, committee);
+            vote.votes.contains(&named) && vote.verify(committee)
+        };
+        belongs
+            && self.certificate.votes.iter().all(counts)
+            && tally.weight() >= committee.thresholds().quorum
+    }
+
+    /// The next epoch's committee.
+    ///
+    /// # Errors
+    /// When the charter makes none: of an end that verifies, never.
+    pub fn next_committee(
+        &self,
+        committee: &Committee,
+    ) -> Result<Arc<Committee>, crate::CommitteeError> {
+        committee
+            .next(self.record.digest(), &self.charter)
+            .map(Arc::new)
+    }
+
+    /// Where the next epoch begins.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        Origin {
+            index: self.record.index,
+            timestamp_ms: self.record.timestamp_ms,
+        }
+    }
+
+    /// The canonical bytes (docs/wire-format.md).
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let record = self.record.encode();
+        let mut bytes = BytesMut::with_capacity(1024 + record.len());
+        bytes.put_u16_le(VERSION);
+        bytes.put_u32_le(u32::try_from(record.len()).expect("a record fits a frame"));
+        bytes.put_slice(&record);
+        self.charter.put(&mut bytes);
+        let votes = &self.certificate.votes;
+        bytes.put_u16_le(u16::try_from(votes.len()).expect("at most 256 votes"));
+        for vote in votes {
+            bytes.put_u32_le(vote.slot.round.0);
+            bytes.put_u16_le(vote.slot.author.0);
+            bytes.put_slice(vote.body_digest.as_bytes());
+            bytes.put_u8(u8::try_from(vote.votes.len()).expect("at most 8 votes"));
+            vote.votes
+                .iter()
+                .for_each(|vote| bytes.put_commit_vote(vote));
+            bytes.put_slice(&vote.signature.0);
+        }
+        bytes.freeze()
+    }
+
+    /// Reads an end; it is not verified.
+    ///
+    /// # Errors
+    /// When the bytes are not the canonical encoding of one.
+    pub fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let version = reader.u16()?;
+        if version != VERSION {
+            return Err(DecodeError::Limit {
+                what: "version of an epoch's end",
+                found: usize::from(version),
+                allowed: usize::from(VERSION),
+            });
+        }
+        let found = reader.u32()? as usize;
+        if found > FRAME_BYTES_MAX {
+            return Err(DecodeError::Limit {
+                what: "record bytes",
+                found,
+                allowed: FRAME_BYTES_MAX,
+            });
+        }
+        let record = reader.bytes(found)?;
+        let digest = digest_of(&record);
+        let record = CommitRecord::decode(&record)?;
+        let charter = Charter::read(&mut reader)?;
+        let count = usize::from(reader.u16()?);
+        let votes = ListOf {
+            what: "votes",
+            item_bytes: 4 + 2 + 32 + 1 + 64,
+            allowed: VALIDATORS_MAX,
+        };
+        let votes = reader.list(count, votes, read_signed_votes)?;
+        reader.finish()?;
+        Ok(Self {
+            certificate: CommitCertificate {
+                index: record.index,
+                digest,
+                votes,
+            },
+            record,
+            charter,
+        })
+    }
+}
+
+fn read_signed_votes(reader: &mut Reader<'_>) -> Result<SignedVotes, DecodeError> {
+    let slot = Slot {
+        round: Round(reader.u32()?),
+        author: ValidatorIndex(reader.u16()?),
+    };
+    let body_digest = reader.digest()?;
+    let count = usize::from(reader.u8()?);
+    let votes = ListOf {
+        what: "votes",
+        item_bytes: COMMIT_VOTE_BYTES,
+        allowed: COMMIT_VOTES_MAX,
+    };
+    Ok(SignedVotes {
+        slot,
+        body_digest,
+        votes: reader.list(count, votes, Reader::commit_vote)?,
+        signature: reader.signature()?,
+    })
+}

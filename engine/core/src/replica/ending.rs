@@ -1,0 +1,195 @@
+//! The tail of an epoch (R32): after the last commit nothing is output, and blocks are empty, until votes of weight
+//! `Q` prove that commit final.
+
+use std::sync::Arc;
+
+use crate::block::{Block, CommitVote};
+use crate::commit::{Commit, CommitRecord};
+use crate::crypto::Digest;
+use crate::epoch::{Charter, EpochEnd, Progress};
+use crate::finality::CommitCertificate;
+use crate::id::Time;
+use crate::message::Message;
+use crate::output::{Outcome, Output};
+use crate::record::Record;
+use crate::reputation::reweigh;
+
+use super::Replica;
+
+/// The last commit of the epoch is output.
+#[derive(Clone, Debug)]
+pub(super) struct Ending {
+    vote: CommitVote,
+    record: CommitRecord,
+    charter: Charter,
+    /// An own block with the vote was sent.
+    voted: bool,
+    /// The certificate is kept and sent: nothing more is to be done in this epoch.
+    over: bool,
+}
+
+impl Replica {
+    /// Whether the epoch is over here: the next replica takes its place.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.ending.as_ref().is_some_and(|ending| ending.over)
+    }
+
+    /// R32: nothing is output after the last commit.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.is_some()
+    }
+
+    /// R32: takes the commit's requests; the charter of the next epoch if this commit ends the one that runs.
+    pub(super) fn progress<'a>(
+        &mut self,
+        record: &CommitRecord,
+        blocks: impl Iterator<Item = &'a Arc<Block>>,
+    ) -> Option<Charter> {
+        let Progress {
+            changed,
+            outcomes,
+            ends,
+        } = self
+            .agenda
+            .handle_commit(&*self.config.rule, record, blocks);
+        if changed {
+            let agenda = Record::agenda(record.epoch, self.agenda.encode());
+            self.records.push(agenda);
+        }
+        self.change_outcomes.extend(outcomes);
+        ends.then(|| {
+            let mut charter = self.agenda.charter().clone();
+            let next = reweigh(&self.committee, self.reputation.table(), &charter.roster);
+            sometimes!(EpochAlarm if next.alarm);
+            self.slashing_alarm |= next.alarm;
+            charter.roster = next.roster;
+            charter
+        })
+    }
+
+    /// Says what became of changes, after the commit that decided it has left.
+    pub(super) fn tell_changes(&mut self, commit: &Commit) {
+        let index = commit.index();
+        for (change, outcome) in std::mem::take(&mut self.change_outcomes) {
+            sometimes!(ChangeEffective if outcome == crate::epoch::ChangeOutcome::Effective);
+            self.hold(Output::Change {
+                index,
+                change,
+                outcome,
+            });
+        }
+    }
+
+    /// R32, R24: the last commit is output; own blocks outside the sequence have ended.
+    pub(super) fn begin_ending(&mut self, record: CommitRecord, digest: Digest, charter: Charter) {
+        sometimes!(EpochEnding);
+        self.finality.handle_epoch_end();
+        while let Some((round, own)) = self.own_open.pop_first() {
+            self.own_payload_bytes -= own.payload_bytes;
+            sometimes!(OutcomeEpochEnded);
+            let outcome = Outcome::EpochEnded;
+            self.hold(Output::Outcome { round, outcome });
+        }
+        self.ending = Some(Ending {
+            vote: CommitVote {
+                index: record.index,
+                digest,
+            },
+            record,
+            charter,
+            voted: false,
+            over: false,
+        });
+    }
+
+    /// R36: the store ends with the epoch's last commit, and not with its certificate.
+    pub(super) fn resume_ending(&mut self, record: &CommitRecord, digest: Digest) {
+        let mut charter = self.agenda.charter().clone();
+        let next = reweigh(&self.committee, self.reputation.table(), &charter.roster);
+        charter.roster = next.roster;
+        sometimes!(RestartEnding);
+        self.finality.handle_commit(record, digest);
+        self.begin_ending(record.clone(), digest, charter);
+        let vote = self.ending.as_ref().map(|ending| ending.vote);
+        let own = self.own_refs.iter().rev();
+        let own = own.filter_map(|own| self.dag.block(own));
+        let voted = own.flat_map(|block| &block.header().commit_votes);
+        if voted.copied().any(|held| Some(held) == vote)
+            && let Some(ending) = &mut self.ending
+        {
+            ending.voted = true;
+        }
+    }
+
+    /// An own block was signed and is sent.
+    pub(super) fn note_own_vote(&mut self, block: &Block) {
+        if let Some(ending) = &mut self.ending
+            && block.header().commit_votes.contains(&ending.vote)
+        {
+            ending.voted = true;
+        }
+    }
+
+    /// R32: ends the tail once votes of weight `Q` are here and the own one has been sent.
+    pub(super) fn end_epoch(&mut self) {
+        let Some(ending) = self.ending.as_ref().filter(|e| e.voted && !e.over) else {
+            return;
+        };
+        let Some(votes) = self.finality.final_votes(&ending.vote) else {
+            return;
+        };
+        let end = EpochEnd {
+            record: ending.record.clone(),
+            certificate: CommitCertificate {
+                index: ending.vote.index,
+                digest: ending.vote.digest,
+                votes: votes.to_vec(),
+            },
+            charter: ending.charter.clone(),
+        };
+        self.finish(Arc::new(end));
+    }
+
+    /// How the epoch ended, from somebody else. Whoever hands it in has verified it ([`EpochEnd::verify`]).
+    pub fn handle_epoch_end(&mut self, now: Time, end: Arc<EpochEnd>) {
+        sometimes!(EpochEndTaken);
+        match &self.ending {
+            Some(ending) if ending.over => {}
+            Some(ending) if ending.record == end.record => self.finish(end),
+            Some(_) => {}
+            None => self.known_end = Some(end),
+        }
+        self.settle(now);
+        self.step(now);
+    }
+
+    /// The end that was known before its commit was output here.
+    pub(super) fn take_known_end(&mut self) {
+        let ours = |end: &Arc<EpochEnd>| {
+            let ending = self.ending.as_ref();
+            ending.is_some_and(|ending| !ending.over && ending.record == end.record)
+        };
+        if let Some(end) = self.known_end.take_if(|end| ours(end)) {
+            self.finish(end);
+        }
+    }
+
+    fn finish(&mut self, end: Arc<EpochEnd>) {
+        let Some(ending) = &mut self.ending else {
+            return;
+        };
+        ending.over = true;
+        sometimes!(EpochOver);
+        let committee = end.next_committee(&self.committee);
+        let committee = committee.expect("effective changes leave a committee");
+        self.records.push(Record::epoch_end(&end));
+        self.records.push(Record::epoch(&committee));
+        let message = Message::EpochEnd(end.encode());
+        for to in self.connected.iter() {
+            let message = message.clone();
+            self.outputs.push_back(Output::Send { to, message });
+        }
+        self.hold(Output::EpochEnded(end));
+    }
+}
