@@ -27,6 +27,8 @@ pub enum Message {
     NotHeld(Vec<BlockRef>),
     /// "Send me your own blocks after this round", on every new link and while far behind (R34).
     Replay {
+        /// The epoch that the sender is in; whoever is further answers with that epoch's end (R32).
+        epoch: u64,
         /// The highest round of the receiver's blocks that the sender has.
         after: Round,
     },
@@ -63,13 +65,22 @@ impl Message {
             Self::Fetch(refs) => tagged_refs(TAG_FETCH, refs),
             Self::NotHeld(refs) => tagged_refs(TAG_NOT_HELD, refs),
             Self::EpochEnd(end) => tagged_block(TAG_EPOCH_END, end, &[]),
-            Self::Replay { after } => {
-                let mut bytes = BytesMut::with_capacity(5);
+            Self::Replay { epoch, after } => {
+                let mut bytes = BytesMut::with_capacity(13);
                 bytes.put_u8(TAG_REPLAY);
+                bytes.put_u64_le(*epoch);
                 bytes.put_u32_le(after.0);
                 bytes.freeze()
             }
         }
+    }
+
+    /// The epoch that a block's bytes name; `None` if they are too short to name one.
+    #[must_use]
+    pub fn epoch_of_block(block: &[u8]) -> Option<u64> {
+        // Version and chain id come first.
+        let epoch = block.get(2 + 32..2 + 32 + 8)?;
+        Some(u64::from_le_bytes(epoch.try_into().ok()?))
     }
 
     /// Reads a frame; a block's bytes are taken as they are and share the frame's memory.
@@ -85,6 +96,7 @@ impl Message {
             TAG_NOT_HELD => Self::NotHeld(read_refs(&mut reader)?),
             TAG_EPOCH_END => Self::EpochEnd(reader.rest()),
             TAG_REPLAY => Self::Replay {
+                epoch: reader.u64()?,
                 after: Round(reader.u32()?),
             },
             found => {

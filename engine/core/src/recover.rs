@@ -14,7 +14,7 @@ use crate::crypto::Digest;
 use crate::epoch::{Agenda, EpochEnd, Origin};
 use crate::id::{CommitIndex, Round, ValidatorIndex};
 use crate::record::{
-    ReadError, RecordSource, RecordTable, commit_key, epoch_key, header_key, payload_key,
+    ReadError, Record, RecordSource, RecordTable, commit_key, epoch_key, header_key, payload_key,
     read_block, round_key,
 };
 use crate::reputation::{Reputation, Scored};
@@ -33,6 +33,8 @@ pub struct Recovered {
     pub(crate) committed: BTreeMap<BlockRef, CommitIndex>,
     /// The own header of the highest round, to be signed again.
     pub(crate) own: Option<Proposal>,
+    /// Ends of epochs to be written down first.
+    pub(crate) ends: Vec<Record>,
     /// Where the epoch begins.
     pub(crate) origin: Origin,
     /// Votes for changes as they were written down last; none before the first commit.
@@ -111,6 +113,18 @@ impl Recovered {
     pub fn next_epoch(end: &EpochEnd) -> Self {
         Self {
             origin: end.origin(),
+            ..Self::default()
+        }
+    }
+
+    /// The start of who joins: it followed these ends of epochs, from the first one on, and is a member of the epoch
+    /// after the last. Nothing of them is in its store yet.
+    #[must_use]
+    pub fn join(ends: &[EpochEnd]) -> Self {
+        Self {
+            is_fresh: true,
+            origin: ends.last().map(EpochEnd::origin).unwrap_or_default(),
+            ends: ends.iter().map(Record::epoch_end).collect(),
             ..Self::default()
         }
     }

@@ -153,6 +153,21 @@ impl Replica {
         restart::start(config, recovered, now)
     }
 
+    /// The replica of the next epoch, once [`Output::EpochEnded`] has been polled. Tickets go on where they were, so
+    /// writes under way are confirmed to the new replica.
+    ///
+    /// # Panics
+    /// As [`Replica::new`].
+    #[must_use]
+    pub fn next_epoch(&self, config: ReplicaConfig, end: &EpochEnd, now: Time) -> Self {
+        let mut next = restart::empty(config, &Recovered::next_epoch(end), now);
+        next.last_ticket = self.last_ticket;
+        next.durable = self.durable;
+        next.pending = self.pending;
+        next.step(now);
+        next
+    }
+
     /// A verified block arrived.
     pub fn handle_block(&mut self, now: Time, delivery: Delivery) {
         self.admit(now, delivery);

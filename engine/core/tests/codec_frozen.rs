@@ -110,6 +110,7 @@ fn messages(block: &Block) -> Vec<(&'static str, Bytes)> {
         (
             "replay",
             Message::Replay {
+                epoch: 3,
                 after: Round(0x0a0b),
             }
             .encode(),

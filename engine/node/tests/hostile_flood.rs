@@ -181,7 +181,7 @@ fn a_flood_of_replay_requests_is_dropped_and_the_node_goes_on() {
     let large = large_blocks(&mut siege);
     let after = Round(large[0].round.0 - 1);
     let target = siege.peers[0].id;
-    let frames = vec![Message::Replay { after }.encode()];
+    let frames = vec![Message::Replay { epoch: 0, after }.encode()];
     let flood = Flood::start(&siege, (target, Lane::Control), frames);
     wait_until("requests are dropped", || {
         siege.attacker.listen();

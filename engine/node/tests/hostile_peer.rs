@@ -276,6 +276,7 @@ fn the_greatest_values_of_a_valid_block_harm_nobody() {
     }
     for frame in [
         Message::Replay {
+            epoch: 0,
             after: Round(u32::MAX),
         },
         Message::NotHeld(vec![invented(Round(u32::MAX), ValidatorIndex(u16::MAX), 1)]),

@@ -10,6 +10,7 @@
 //! | `sequence` | a commit is what the rules make of its leader | R12, R19, R20, R22 |
 //! | `decisions` | every slot decided once, in order, alike everywhere | R16 to R18 |
 //! | `reputation` | scores and schedules are those of a replay | R26 to R29 |
+//! | `epochs` | one end an epoch, weights by the rules | R30, R32 |
 //! | `reference` | the slow committer repeats every decision | R14 to R18 |
 //! | `timestamps` | times rise, within correct clocks | R20 |
 //! | `certificates` | they hold, name the agreed commit, and rise | R25 |
@@ -32,11 +33,11 @@
 use std::sync::Arc;
 
 use probity_core::block::EquivocationProof;
-use probity_core::crypto::Digest;
+use probity_core::crypto::{Digest, PublicKey};
 use probity_core::record::Record;
 use probity_core::{
-    Block, Commit, CommitCertificate, CommitIndex, Committee, IdMap, Outcome, ReplicaStatus, Round,
-    Time, ValidatorIndex,
+    Block, Commit, CommitCertificate, CommitIndex, Committee, EpochEnd, IdMap, Origin, Outcome,
+    ReplicaStatus, Round, Time, ValidatorIndex,
 };
 
 use crate::disk::Disk;
@@ -48,6 +49,7 @@ mod bounds;
 mod certificates;
 mod decisions;
 mod durable;
+mod epochs;
 mod honest_blocks_valid;
 mod ledger;
 mod no_false_accusation;
@@ -82,14 +84,29 @@ pub struct Scene<'a> {
     pub process: usize,
     /// Which validator.
     pub validator: ValidatorIndex,
-    /// Who decides.
+    /// Who decides in its epoch.
     pub committee: &'a Arc<Committee>,
+    /// Where its epoch begins.
+    pub origin: Origin,
+    /// Everybody's keys, by the numbers of the plan.
+    pub keys: &'a [PublicKey],
     /// Its disk.
     pub disk: &'a Disk,
     /// Every valid block that any validator made.
     pub blocks: &'a IdMap<Digest, Arc<Block>>,
     /// What the run is about.
     pub plan: &'a Plan,
+}
+
+impl Scene<'_> {
+    /// Whether a member of the epoch keeps to the rules.
+    #[must_use]
+    pub fn is_correct(&self, member: ValidatorIndex) -> bool {
+        let key = self.committee.member(member).map(|member| member.key);
+        let seat = self.keys.iter().position(|known| Some(*known) == key);
+        let seat = seat.and_then(|seat| u16::try_from(seat).ok());
+        seat.is_some_and(|seat| self.plan.is_correct(ValidatorIndex(seat)))
+    }
 }
 
 /// What a correct validator did.
@@ -115,6 +132,8 @@ pub enum Observation<'a> {
     Accused(&'a EquivocationProof),
     /// It holds proof that a commit is final.
     Certified(&'a CommitCertificate),
+    /// Its epoch is over.
+    EpochEnded(&'a EpochEnd),
     /// Its state after a step.
     Settled(&'a ReplicaStatus),
 }
@@ -132,7 +151,13 @@ pub struct Violation {
     pub how: String,
 }
 
-/// The checkers of every run.
+/// Those that look across epochs.
+#[must_use]
+pub fn across_epochs() -> Vec<Box<dyn Checker>> {
+    vec![Box::new(epochs::Epochs::default())]
+}
+
+/// The checkers of one epoch of a run.
 #[must_use]
 pub fn all(plan: &Plan) -> Vec<Box<dyn Checker>> {
     let ledger = ledger::SharedLedger::default();

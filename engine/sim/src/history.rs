@@ -6,22 +6,22 @@ use probity_core::{Commit, CommitIndex, CommitRecord, CommittedBlock, digest_of}
 use crate::disk::Disk;
 
 /// Every durable commit, from the first.
-pub(crate) fn commits(disk: &Disk, epoch: u64) -> Vec<Commit> {
+pub(crate) fn commits(disk: &Disk) -> Vec<Commit> {
     let mut commits = Vec::new();
     let mut index = CommitIndex::GENESIS.next();
-    while let Some(commit) = commit(disk, epoch, index) {
+    while let Some(commit) = commit(disk, index) {
         commits.push(commit);
         index = index.next();
     }
     commits
 }
 
-fn commit(disk: &Disk, epoch: u64, index: CommitIndex) -> Option<Commit> {
+fn commit(disk: &Disk, index: CommitIndex) -> Option<Commit> {
     let Ok(bytes) = disk.read(RecordTable::Commits, &commit_key(index));
     let bytes = bytes?;
     let record = CommitRecord::decode(&bytes).ok()?;
     let block = |(reference, void): &(_, bool)| {
-        let block = read_block(disk, epoch, reference).ok()??;
+        let block = read_block(disk, record.epoch, reference).ok()??;
         Some(CommittedBlock {
             block: block.block().clone(),
             void: *void,

@@ -2,11 +2,12 @@
 //!
 //! A [`Plan`] and the code decide a run completely. A regression file is a plan in TOML.
 
+use bytes::Bytes;
 use probity_core::crypto::Digest;
 use probity_core::testing;
 use probity_core::{
-    Committee, CommitteeConfig, EpochTerms, FaultBounds, Member, Mode, Profile, ReputationParams,
-    Tally, TransactionCheck, ValidatorIndex,
+    Change, Committee, CommitteeConfig, EpochRule, EpochTerms, FaultBounds, Member, Mode, Profile,
+    ReputationParams, Tally, TransactionCheck, ValidatorIndex, VotedChanges,
 };
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +44,9 @@ pub struct Plan {
     pub disk: DiskPlan,
     /// What is submitted.
     pub clients: ClientPlan,
+    /// When epochs end, and what changes then.
+    #[serde(default, skip_serializing_if = "EpochsPlan::is_empty")]
+    pub epochs: EpochsPlan,
     /// Who breaks the rules, and how.
     #[serde(default)]
     pub sinners: Vec<Sinner>,
@@ -99,6 +103,65 @@ impl ScoresPlan {
             slot_rounds: self.slot_rounds,
             schedule_rounds: self.schedule_rounds,
             schedule_lead_rounds: self.schedule_lead_rounds,
+        }
+    }
+}
+
+/// Epochs and changes of the committee (R32).
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpochsPlan {
+    /// Commit time after which an epoch ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length_ms: Option<u64>,
+    /// What the operators of all members ask for.
+    #[serde(default)]
+    pub changes: Vec<ChangePlan>,
+}
+
+impl EpochsPlan {
+    /// Whether there is one epoch without end.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn terms(&self) -> EpochTerms {
+        if self.is_empty() {
+            return EpochTerms::default();
+        }
+        EpochTerms {
+            length_ms: self.length_ms,
+            rule: VotedChanges.name().to_owned(),
+        }
+    }
+}
+
+/// One change that every member asks for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangePlan {
+    /// When.
+    pub at_ms: u64,
+    /// Whose stake; with no stake named the epoch is to end.
+    pub validator: u16,
+    /// The new stake; zero lets the validator leave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stake: Option<u64>,
+}
+
+impl ChangePlan {
+    /// The change as validators ask for it.
+    #[must_use]
+    pub fn change(&self) -> Change {
+        let key = testing::keypair(ValidatorIndex(self.validator)).public();
+        match self.stake {
+            None => Change::EndEpoch,
+            Some(stake) => Change::Stake {
+                key,
+                stake,
+                contact: Bytes::new(),
+            },
         }
     }
 }
@@ -358,7 +421,7 @@ impl Plan {
     /// # Errors
     /// When there is no such committee, or the plan names validators or sins that do not exist.
     pub fn check(&self) -> Result<Committee, PlanError> {
-        let committee = self.committee.build()?;
+        let committee = self.committee.build(&self.epochs)?;
         let validators = self.validators();
         let mut byzantine = Tally::default();
         for sinner in &self.sinners {
@@ -443,7 +506,7 @@ impl FaultKind {
 }
 
 impl CommitteePlan {
-    fn build(&self) -> Result<Committee, PlanError> {
+    fn build(&self, epochs: &EpochsPlan) -> Result<Committee, PlanError> {
         let profile: Profile = self
             .profile
             .parse()
@@ -457,16 +520,19 @@ impl CommitteePlan {
             key: testing::keypair(ValidatorIndex(author)).public(),
             weight: *weight,
         };
+        let members = self.weights.iter().zip(0..);
+        let members = members.filter(|(weight, _)| **weight > 0 || epochs.is_empty());
         let mut bounds = scaled(profile.bounds(), total);
         bounds.byzantine = self.byzantine.unwrap_or(bounds.byzantine);
         let config = CommitteeConfig {
             epoch: 0,
             previous: Digest::ZERO,
-            members: self.weights.iter().zip(0..).map(member).collect(),
+            // Who has no weight at first may join later.
+            members: members.map(member).collect(),
             bounds,
             gc_depth: self.gc_depth,
             reputation: self.scores.map(ScoresPlan::params).unwrap_or_default(),
-            epochs: EpochTerms::default(),
+            epochs: epochs.terms(),
             check: testing::VALID_CHECK.name().to_owned(),
         };
         let committee =

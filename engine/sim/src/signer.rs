@@ -1,7 +1,7 @@
 //! A validator's key, real or stood in for.
 
 use probity_core::ValidatorIndex;
-use probity_core::crypto::{Keypair, Signature};
+use probity_core::crypto::{Keypair, PublicKey, Signature};
 use probity_core::testing;
 
 use crate::plan::Signatures;
@@ -20,6 +20,12 @@ impl Signer {
             key: testing::keypair(validator),
             signatures,
         }
+    }
+
+    /// Its public half.
+    #[must_use]
+    pub fn public(&self) -> PublicKey {
+        self.key.public()
     }
 
     /// The signature over a message.

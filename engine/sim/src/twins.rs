@@ -8,7 +8,7 @@
 use probity_core::Profile;
 
 use crate::plan::{
-    ClientPlan, CommitteePlan, Delay, DiskPlan, NetworkPlan, Plan, Signatures, Sinner,
+    ClientPlan, CommitteePlan, Delay, DiskPlan, EpochsPlan, NetworkPlan, Plan, Signatures, Sinner,
 };
 use crate::random::Random;
 
@@ -86,6 +86,7 @@ pub fn plan(script: Vec<u32>, profile: Profile) -> Plan {
             least_us: 100,
             most_us: 200,
         },
+        epochs: EpochsPlan::default(),
         clients: ClientPlan {
             every_ms: 20,
             burst: 1,

@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use probity_core::crypto::Digest;
-use probity_core::{Block, Committee, IdMap, Message, Time, ValidatorIndex};
+use probity_core::crypto::{Digest, PublicKey};
+use probity_core::{Block, Committee, IdMap, Message, Time, ValidatorIndex, testing};
 
 use crate::adversary::twin_side;
 use crate::application::{MakeApplication, States};
@@ -29,6 +29,7 @@ use crate::trace::Trace;
 mod carry_out;
 mod clients;
 mod deliver;
+mod epochs;
 mod faults;
 mod heal;
 mod look;
@@ -72,6 +73,15 @@ pub(crate) enum Event {
         process: usize,
     },
     Client {
+        process: usize,
+    },
+    /// The operator of a validator asks for a change of the plan.
+    Change {
+        process: usize,
+        at: usize,
+    },
+    /// Who is no member asks how epochs have ended.
+    Follow {
         process: usize,
     },
     FaultBegins(usize),
@@ -123,7 +133,14 @@ impl Ord for Scheduled {
 /// A simulated cluster.
 pub struct World {
     plan: Arc<Plan>,
+    /// The first epoch's.
     committee: Arc<Committee>,
+    /// By epoch, as far as somebody has come.
+    committees: BTreeMap<u64, Arc<Committee>>,
+    /// Everybody who ever takes part.
+    keys: Vec<PublicKey>,
+    /// The highest epoch that somebody has reached.
+    epochs: u64,
     now: Time,
     heap: BinaryHeap<Scheduled>,
     order: u64,
@@ -133,7 +150,10 @@ pub struct World {
     /// By validator: its processes. Two for a twin.
     of_validator: Vec<Vec<usize>>,
     blocks: IdMap<Digest, Arc<Block>>,
-    checkers: Vec<Box<dyn Checker>>,
+    /// By epoch.
+    checkers: BTreeMap<u64, Vec<Box<dyn Checker>>>,
+    /// Those that look at all epochs.
+    observers: Vec<Box<dyn Checker>>,
     make_application: Option<MakeApplication>,
     states: States,
     liveness: Liveness,
@@ -154,9 +174,13 @@ impl World {
         let committee = Arc::new(plan.check()?);
         let random = Random::new(plan.seed).fork(1);
         let network = Network::new(&plan.network, plan.validators(), random.fork(2));
-        let checkers = checker::all(&plan);
+        let keys = (0..plan.validators()).map(|v| ValidatorIndex(v as u16));
+        let keys = keys.map(|v| testing::keypair(v).public()).collect();
         let mut world = Self {
+            committees: BTreeMap::from([(0, Arc::clone(&committee))]),
             committee,
+            keys,
+            epochs: 0,
             now: START,
             heap: BinaryHeap::new(),
             order: 0,
@@ -164,7 +188,8 @@ impl World {
             processes: Vec::new(),
             of_validator: vec![Vec::new(); plan.validators()],
             blocks: IdMap::default(),
-            checkers,
+            checkers: BTreeMap::new(),
+            observers: checker::across_epochs(),
             make_application: None,
             states: States::default(),
             liveness: Liveness::default(),
@@ -195,7 +220,7 @@ impl World {
     /// Adds a checker, or whatever else wants to look at everything.
     #[must_use]
     pub fn with_checker(mut self, checker: Box<dyn Checker>) -> Self {
-        self.checkers.push(checker);
+        self.observers.push(checker);
         self
     }
 
@@ -209,7 +234,7 @@ impl World {
     fn make_processes(&mut self) {
         let plan = Arc::clone(&self.plan);
         let signatures = plan.committee.signatures;
-        for validator in self.committee.indices() {
+        for validator in (0..self.keys.len()).map(|v| ValidatorIndex(v as u16)) {
             let sin = plan.sinners.iter().find(|s| s.validator == validator.0);
             let twin = sin.is_some_and(|sinner| sinner.sin == "twin");
             for copy in 0..=u64::from(twin) {
@@ -217,7 +242,9 @@ impl World {
                 let chance = self.random.fork(1_000 + id as u64);
                 let sin = sin.and_then(|sinner| crate::adversary::named(&sinner.sin));
                 let sin = sin.map(|named| (named.make)(chance));
-                let mut process = Process::new(validator, sin, Signer::new(validator, signatures));
+                let signer = Signer::new(validator, signatures);
+                let committee = Arc::clone(&self.committee);
+                let mut process = Process::new(validator, committee, sin, signer);
                 if twin && plan.script.is_empty() {
                     process.hears = twin_side(plan.seed, plan.validators(), copy);
                 }
@@ -230,6 +257,16 @@ impl World {
     fn schedule_plan(&mut self) {
         for process in 0..self.processes.len() {
             self.start(process);
+            if !self.plan.epochs.is_empty() {
+                for at in 0..self.plan.epochs.changes.len() {
+                    let at_us = self.plan.epochs.changes[at].at_ms * 1_000;
+                    self.schedule(START.plus_us(at_us), Event::Change { process, at });
+                }
+                self.schedule(
+                    self.now.plus_us(epochs::FOLLOW_EVERY_US),
+                    Event::Follow { process },
+                );
+            }
             if self.processes[process].is_sinner() {
                 self.schedule(self.now, Event::Wake { process });
             } else if self.plan.clients.every_ms > 0 {
@@ -311,6 +348,8 @@ impl World {
             }
             Event::Wake { process } => self.wake_sinner(process),
             Event::Client { process } => self.client(process),
+            Event::Change { process, at } => self.ask_change(process, at),
+            Event::Follow { process } => self.ask_follow(process),
             Event::FaultBegins(fault) => self.begin_fault(fault),
             Event::FaultEnds(fault) => self.end_fault(fault),
             Event::FlapTurns { fault, apart } => self.turn_flap(fault, apart),
@@ -334,6 +373,8 @@ impl World {
             | Event::Tick { process, .. }
             | Event::Wake { process }
             | Event::Client { process }
+            | Event::Change { process, .. }
+            | Event::Follow { process }
             | Event::Restart { process, .. } => *process,
             Event::Resume { .. }
             | Event::FaultBegins(_)
@@ -355,11 +396,18 @@ impl World {
         }
     }
 
-    /// Sends a frame to a validator, over the network.
+    /// Sends a frame to a member of the process's epoch.
     fn send(&mut self, from: usize, to: ValidatorIndex, frame: &Bytes) {
+        if self.processes[from].committee.member(to).is_some() {
+            self.send_to(from, self.address(from, to), frame);
+        }
+    }
+
+    /// Sends a frame to a validator, over the network.
+    fn send_to(&mut self, from: usize, to: ValidatorIndex, frame: &Bytes) {
         let sender = &self.processes[from];
         let me = sender.validator;
-        if !sender.hears[to.position()] || sender.is_down() {
+        if !sender.hears[to.position()] || sender.is_crashed() {
             return;
         }
         let left_at = self.now.plus_us(sender.slow_us);
@@ -414,6 +462,7 @@ impl World {
         bytes.into()
     }
 
+    /// Sends a message to a member of the process's epoch.
     fn send_message(&mut self, from: usize, to: ValidatorIndex, message: &Message) {
         self.send_from(from, to, &message.encode());
     }
@@ -424,16 +473,24 @@ impl World {
             return;
         }
         let looked = &self.processes[process];
+        let Some(validator) = looked.me else {
+            return;
+        };
         let scene = Scene {
             now: self.now,
             process,
-            validator: looked.validator,
-            committee: &self.committee,
+            validator,
+            committee: &looked.committee,
+            origin: looked.origin,
+            keys: &self.keys,
             disk: &looked.disk,
             blocks: &self.blocks,
             plan: &self.plan,
         };
-        for checker in &mut self.checkers {
+        let plan = &self.plan;
+        let of_epoch = self.checkers.entry(looked.committee.epoch());
+        let of_epoch = of_epoch.or_insert_with(|| checker::all(plan));
+        for checker in of_epoch.iter_mut().chain(&mut self.observers) {
             if let Err(how) = checker.look(&scene, seen) {
                 self.violation = Some(Violation {
                     promise: checker.promise().to_owned(),

@@ -208,7 +208,14 @@ fn messages(blocks: &Blocks) -> Vec<(&'static str, Bytes)> {
         ("fetch", Message::Fetch(refs).encode()),
         ("fetch-most", Message::Fetch(vec![unknown; 64]).encode()),
         ("not-held", Message::NotHeld(vec![unknown]).encode()),
-        ("replay", Message::Replay { after: Round(12) }.encode()),
+        (
+            "replay",
+            Message::Replay {
+                epoch: 0,
+                after: Round(12),
+            }
+            .encode(),
+        ),
     ]
 }
 

@@ -26,6 +26,7 @@ pub(super) fn start(config: ReplicaConfig, recovered: Recovered, now: Time) -> R
     let mut replica = empty(config, &recovered, now);
     if recovered.is_fresh {
         sometimes!(RestartFresh);
+        replica.records.extend(recovered.ends.iter().cloned());
         replica.records.push(Record::epoch(&replica.committee));
         replica.persist();
     }
@@ -35,7 +36,7 @@ pub(super) fn start(config: ReplicaConfig, recovered: Recovered, now: Time) -> R
     replica
 }
 
-fn empty(config: ReplicaConfig, recovered: &Recovered, now: Time) -> Replica {
+pub(super) fn empty(config: ReplicaConfig, recovered: &Recovered, now: Time) -> Replica {
     let committee = Arc::clone(&config.committee);
     let leader = recovered.last.as_ref().map(|(last, _)| last.leader);
     let gc_round = leader.map_or(Round::GENESIS, |leader| committee.gc_round(leader.round));

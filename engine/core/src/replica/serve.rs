@@ -38,6 +38,7 @@ impl Replica {
             return;
         }
         let message = Message::Replay {
+            epoch: self.committee.epoch(),
             after: replay.highest,
         };
         self.outputs.push_back(Output::Send { to: peer, message });

@@ -428,7 +428,7 @@ impl World {
             }
             Message::Fetch(refs) => replica.handle_fetch(sender, refs),
             Message::NotHeld(refs) => replica.handle_not_held(now, sender, &refs),
-            Message::Replay { after } => replica.handle_replay(sender, after),
+            Message::Replay { after, .. } => replica.handle_replay(sender, after),
             Message::EpochEnd(_) => unreachable!("the committee is fixed"),
         });
     }

@@ -184,7 +184,7 @@ impl Hand {
             }
             Message::Fetch(refs) => self.replica.handle_fetch(from, refs.clone()),
             Message::NotHeld(refs) => self.replica.handle_not_held(self.now, from, refs),
-            Message::Replay { after } => self.replica.handle_replay(from, *after),
+            Message::Replay { after, .. } => self.replica.handle_replay(from, *after),
             Message::EpochEnd(end) => {
                 let end = EpochEnd::decode(end).expect("tests send ends that can be read");
                 assert!(end.verify(&self.config.committee), "and that hold");

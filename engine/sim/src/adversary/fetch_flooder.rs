@@ -53,9 +53,11 @@ impl Sin for FetchFlooder {
             let to = *self.random.pick(&others);
             let message = match self.random.below(10) {
                 0 => Message::Replay {
+                    epoch: hands.committee.epoch(),
                     after: Round::GENESIS,
                 },
                 1 => Message::Replay {
+                    epoch: hands.committee.epoch(),
                     after: Round(u32::MAX),
                 },
                 2 => Message::NotHeld(self.refs(hands)),

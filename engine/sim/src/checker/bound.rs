@@ -19,7 +19,7 @@ pub(super) struct Bound {
 impl Bound {
     /// The commits that this observation binds a process to, in order.
     pub(super) fn news(&mut self, scene: &Scene<'_>, seen: &Observation<'_>) -> Vec<CommitRecord> {
-        let last = self.last.entry(scene.process).or_default();
+        let last = self.last.entry(scene.process).or_insert(scene.origin.index);
         if let Observation::Committed(commit) = seen {
             *last = commit.index();
             return vec![commit.record.clone()];

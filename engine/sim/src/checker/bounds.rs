@@ -83,7 +83,7 @@ struct Most {
 fn most(scene: &Scene<'_>, status: &ReplicaStatus) -> Most {
     let validators = scene.committee.size();
     let sinners = scene.committee.indices();
-    let sinners = sinners.filter(|v| !scene.plan.is_correct(*v)).count();
+    let sinners = sinners.filter(|v| !scene.is_correct(*v)).count();
     let gc_depth = scene.committee.gc_depth() as usize;
     let gc_round = status.gc_round.0 as usize;
     let open = (status.frontier.0 as usize).saturating_sub(gc_round);

@@ -29,7 +29,7 @@ impl Ledger {
         record: &CommitRecord,
     ) -> Result<bool, String> {
         let reference = self.of(scene);
-        if record.index.0 != reference.commits().len() as u64 + 1 {
+        if record.index.0 != scene.origin.index.0 + reference.commits().len() as u64 + 1 {
             return Ok(false);
         }
         let plain = |(reference, _): &(BlockRef, bool)| {

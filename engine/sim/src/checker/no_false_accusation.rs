@@ -16,7 +16,7 @@ impl Checker for NoFalseAccusation {
             return Ok(());
         };
         let (author, round) = (proof.author, proof.round);
-        if scene.plan.is_correct(author) {
+        if scene.is_correct(author) {
             return Err(format!("{author} is correct and accused for round {round}"));
         }
         if !verify_evidence(proof, scene.committee) {

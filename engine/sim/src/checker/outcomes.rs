@@ -66,7 +66,7 @@ impl Own {
         let is_so = match outcome {
             Outcome::Sequenced { index } => place == Some((index, false)),
             Outcome::SequencedVoid => place.is_some_and(|(_, void)| void),
-            Outcome::Collected => place.is_none(),
+            Outcome::Collected | Outcome::EpochEnded => place.is_none(),
             // A new kind of end needs a rule here before it may occur.
             _ => false,
         };

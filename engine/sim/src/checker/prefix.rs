@@ -31,6 +31,8 @@ impl Checker for Prefix {
                 }
                 let key = probity_core::record::commit_key(*last);
                 let Ok(stored) = scene.disk.read(RecordTable::Commits, &key);
+                // The commit before the epoch's first is the chain's business.
+                let stored = stored.filter(|_| *last > scene.origin.index);
                 match stored {
                     Some(record) => self.last.insert(scene.process, (*last, digest_of(&record))),
                     None => self.last.remove(&scene.process),
@@ -38,7 +40,7 @@ impl Checker for Prefix {
                 Ok(())
             }
             Observation::Committed(commit) => {
-                let chain = (CommitIndex::GENESIS, *scene.committee.chain());
+                let chain = (scene.origin.index, *scene.committee.chain());
                 let (index, digest) = self.last.get(&scene.process).copied().unwrap_or(chain);
                 self.last
                     .insert(scene.process, (commit.index(), commit.digest));

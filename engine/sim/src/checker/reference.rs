@@ -63,6 +63,7 @@ impl Accepted {
         let mut accepted = Self::default();
         if let Observation::Started { last } = seen
             && let Some(last) = stored_commit(scene, *last)
+            && last.epoch == scene.committee.epoch()
         {
             accepted.from = last.leader.round;
         }

@@ -35,7 +35,7 @@ impl Reputation {
                 "commit {index} names schedule {named}, and {expected} is in force"
             ));
         }
-        let newest = ledger.of(scene).commits().len() as u64 == index.0;
+        let newest = scene.origin.index.0 + ledger.of(scene).commits().len() as u64 == index.0;
         if !newest || (!index.0.is_multiple_of(PAUSE) && !ledger.made_schedule(index)) {
             return Ok(());
         }

@@ -27,6 +27,9 @@ impl Checker for Sequence {
     }
 
     fn look(&mut self, scene: &Scene<'_>, seen: &Observation<'_>) -> Result<(), String> {
+        if self.last < scene.origin.index {
+            (self.last, self.timestamp_ms) = (scene.origin.index, scene.origin.timestamp_ms);
+        }
         for record in self.bound.news(scene, seen) {
             if record.index <= self.last {
                 continue;
@@ -144,7 +147,7 @@ fn median_ms(scene: &Scene<'_>, leader: BlockRef) -> Result<u64, String> {
     for parent in block(scene, leader)?.parents() {
         if parent.round.next() == leader.round {
             let stamp = match parent.round {
-                Round::GENESIS => 0,
+                Round::GENESIS => scene.origin.timestamp_ms,
                 _ => block(scene, *parent)?.header().timestamp_ms,
             };
             stamps.push((stamp, scene.committee.weight(parent.author)));

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use probity_core::block::{CommitVote, genesis_ref};
-use probity_core::crypto::Digest;
+use probity_core::crypto::{Digest, PublicKey};
 use probity_core::record::{Record, RecordTable, commit_key, epoch_key, header_key};
 use probity_core::testing::{self, Committer, Draft, RandomDag, Signing};
 use probity_core::{
     Block, Commit, CommitCertificate, CommitIndex, CommitRecord, CommittedBlock, Committee, IdMap,
-    Path, Payload, PersistTicket, Profile, Proposal, ReplicaStatus, Round, SignedVotes, Time,
-    ValidatorIndex,
+    Origin, Path, Payload, PersistTicket, Profile, Proposal, ReplicaStatus, Round, SignedVotes,
+    Time, ValidatorIndex,
 };
 
 use super::{Checker, Observation, Scene};
@@ -22,6 +22,7 @@ pub(super) struct Stage {
     pub(super) plan: Plan,
     pub(super) committee: Arc<Committee>,
     pub(super) dag: Vec<Arc<Block>>,
+    keys: Vec<PublicKey>,
     blocks: IdMap<Digest, Arc<Block>>,
     disk: Disk,
 }
@@ -60,7 +61,10 @@ impl Stage {
         for block in &dag {
             blocks.insert(block.reference().digest, Arc::clone(block));
         }
+        let key = |index| committee.member(index).map(|member| member.key);
+        let keys = committee.indices().filter_map(key).collect();
         Self {
+            keys,
             plan,
             committee,
             dag,
@@ -81,6 +85,8 @@ impl Stage {
             process: usize::from(process),
             validator: ValidatorIndex(process),
             committee: &self.committee,
+            origin: Origin::default(),
+            keys: &self.keys,
             disk: &self.disk,
             blocks: &self.blocks,
             plan: &self.plan,

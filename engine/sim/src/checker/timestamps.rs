@@ -34,7 +34,8 @@ impl Checker for Timestamps {
 impl Timestamps {
     fn check(&self, scene: &Scene<'_>, record: &CommitRecord) -> Result<(), String> {
         let before = CommitIndex(record.index.0.saturating_sub(1));
-        let previous_ms = self.at_ms.get(&before).copied().unwrap_or(0);
+        let previous_ms = self.at_ms.get(&before).copied();
+        let previous_ms = previous_ms.unwrap_or(scene.origin.timestamp_ms);
         let found = record.timestamp_ms;
         if found < previous_ms {
             return Err(format!("stamped {found} after {previous_ms}"));
@@ -58,7 +59,7 @@ fn honest_stamps(scene: &Scene<'_>, record: &CommitRecord) -> Vec<u64> {
     parents
         .iter()
         .filter(|parent| parent.round.next() == record.leader.round)
-        .filter(|parent| parent.round > Round::GENESIS && scene.plan.is_correct(parent.author))
+        .filter(|parent| parent.round > Round::GENESIS && scene.is_correct(parent.author))
         .filter_map(|parent| scene.blocks.get(&parent.digest))
         .map(|parent| parent.header().timestamp_ms)
         .collect()

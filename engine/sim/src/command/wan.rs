@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args};
 use probity_core::{Profile, Time};
 use probity_sim::plan::{
-    ClientPlan, CommitteePlan, Delay, DiskPlan, Fault, FaultKind, NetworkPlan, Plan,
+    ClientPlan, CommitteePlan, Delay, DiskPlan, EpochsPlan, Fault, FaultKind, NetworkPlan, Plan,
 };
 use probity_sim::{START, World, regions};
 
@@ -148,6 +148,7 @@ impl WanArguments {
                 least_us: self.disk.least_us,
                 most_us: self.disk.most_us,
             },
+            epochs: EpochsPlan::default(),
             clients: self.clients(),
             sinners: Vec::new(),
             faults: Vec::new(),

@@ -5,8 +5,8 @@
 use probity_core::{Committee, Profile, ValidatorIndex};
 
 use super::{
-    Boundary, ClientPlan, CommitteePlan, Delay, DiskPlan, Fault, FaultKind, NetworkPlan, Plan,
-    PlanError, ScoresPlan, Signatures, Sinner,
+    Boundary, ClientPlan, CommitteePlan, Delay, DiskPlan, EpochsPlan, Fault, FaultKind,
+    NetworkPlan, Plan, PlanError, ScoresPlan, Signatures, Sinner,
 };
 use crate::adversary;
 use crate::random::Random;
@@ -93,6 +93,7 @@ impl Draws {
             script: Vec::new(),
             network: draw_network(&mut random, committee.weights.len()),
             disk: draw_disk(&mut random),
+            epochs: EpochsPlan::default(),
             clients: draw_clients(&mut random),
             sinners: Vec::new(),
             faults: Vec::new(),

@@ -38,6 +38,10 @@ impl World {
                 return;
             }
         }
+        if self.processes[process].ended.is_some() {
+            self.change_epoch(process);
+            return;
+        }
         self.set_tick(process);
         if let Some(replica) = &self.processes[process].replica {
             let status = replica.status();
@@ -69,13 +73,18 @@ impl World {
                 let (header, payload) = (block.signed_header(), block.payload().bytes());
                 self.send_from(process, to, &Message::encode_fetched(header, payload));
             }
-            Output::Serve { to, refs } => self.serve(process, to, refs),
-            Output::ServeReplay { to, after } => self.serve_replay(process, to, after),
+            Output::Serve { to, refs } => self.serve(process, self.address(process, to), refs),
+            Output::ServeReplay { to, after } => {
+                let epoch = self.processes[process].committee.epoch();
+                self.serve_replay(process, self.address(process, to), (epoch, after));
+            }
             Output::Commit(commit) => self.commit(process, &commit),
             Output::Outcome { round, outcome } => {
                 self.observe(process, &Observation::Ended(round, outcome));
                 self.settle(process, round, outcome);
             }
+            change @ Output::Change { .. } => self.note_change(process, &change),
+            Output::EpochEnded(end) => self.note_ended(process, end),
             Output::Evidence(proof) => self.observe(process, &Observation::Accused(&proof)),
             Output::Certified(certificate) => {
                 self.observe(process, &Observation::Certified(&certificate));
@@ -102,7 +111,10 @@ impl World {
             0
         };
         let taken: Vec<Bytes> = host.queue.drain(..count).collect();
-        let payload = Payload::from_transactions(&taken);
+        // A change is asked for again until it is effective; what was asked for twice counts once.
+        let changes = host.changes.iter().filter(|_| room == PayloadRoom::Open);
+        let payload: Vec<&Bytes> = changes.chain(&taken).collect();
+        let payload = Payload::from_transactions(&payload);
         if !taken.is_empty() {
             host.proposed.insert(round, taken);
         }
@@ -192,7 +204,7 @@ impl World {
         self.know(block);
         self.observe(process, &Observation::Sending(block));
         self.processes[process].note_seen(block);
-        let me = self.processes[process].validator;
+        let me = block.author();
         self.trace.note(
             self.now,
             "send",
@@ -212,7 +224,8 @@ impl World {
         }
         let frame = Message::encode_block(block);
         let amid = self.random.below(self.plan.validators() as u64);
-        for to in self.committee.clone().indices().filter(|to| *to != me) {
+        let committee = Arc::clone(&self.processes[process].committee);
+        for to in committee.indices().filter(|to| *to != me) {
             if u64::from(to.0) == amid && self.cross(process, Boundary::AmidSend) {
                 return;
             }
@@ -232,6 +245,14 @@ impl World {
         }
     }
 
+    /// The same, to a validator.
+    pub(super) fn send_seat(&mut self, process: usize, to: ValidatorIndex, frame: &Bytes) {
+        match self.member(process, to) {
+            Some(member) => self.send_from(process, member, frame),
+            None => self.send_to(process, to, frame),
+        }
+    }
+
     /// Calls a hook of a sinner and sends what it wants sent; `None` for honest validators.
     pub(super) fn with_sin<T>(
         &mut self,
@@ -246,8 +267,8 @@ impl World {
         let host = &self.processes[process];
         let mut hands = Hands {
             now: self.now,
-            me: host.validator,
-            committee: &self.committee,
+            me: host.me?,
+            committee: &host.committee,
             status,
             leaders: &leaders,
             signer: &host.signer,
@@ -346,7 +367,7 @@ impl World {
 /// What `handle_pending` is told.
 impl super::Process {
     pub(super) fn pending(&self) -> Pending {
-        if self.queue.is_empty() {
+        if self.queue.is_empty() && self.changes.is_empty() {
             Pending::None
         } else {
             Pending::Some

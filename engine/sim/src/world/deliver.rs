@@ -1,5 +1,7 @@
 //! Arriving frames, as the node's dispatcher and verifier treat them.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use probity_core::{Delivery, Message, ValidatorIndex, testing, verify_block};
 
@@ -21,14 +23,39 @@ impl World {
             return;
         }
         let now = self.now;
+        let epoch = self.processes[to].committee.epoch();
+        let member = self.member(to, from);
         match Message::decode(frame) {
+            Ok(Message::Block(bytes) | Message::Fetched(bytes))
+                if Message::epoch_of_block(&bytes).is_some_and(|of| of != epoch) =>
+            {
+                match Message::epoch_of_block(&bytes) {
+                    Some(old) if old < epoch => self.tell_end(to, from, old),
+                    _ => self.ask_end(to, from),
+                }
+            }
+            Ok(Message::Replay { epoch: old, after }) if old < epoch => {
+                self.tell_end(to, from, old);
+                if old + 1 == epoch {
+                    self.serve_replay(to, from, (old, after));
+                }
+            }
+            Ok(Message::Replay { epoch: of, .. }) if of > epoch => self.ask_end(to, from),
+            Ok(Message::EpochEnd(end)) => self.receive_end(from, to, &end),
+            Ok(Message::Fetch(refs)) if member.is_none() => self.serve(to, from, refs),
+            _ if member.is_none() => {}
             Ok(Message::Block(bytes)) => self.verify((from, to), &bytes, Origin::Pushed),
             Ok(Message::Fetched(bytes)) => self.verify((from, to), &bytes, Origin::Fetched),
-            Ok(Message::Fetch(refs)) => self.with(to, |replica| replica.handle_fetch(from, refs)),
+            Ok(Message::Fetch(refs)) => {
+                let from = member.unwrap_or_default();
+                self.with(to, |replica| replica.handle_fetch(from, refs));
+            }
             Ok(Message::NotHeld(refs)) => {
+                let from = member.unwrap_or_default();
                 self.with(to, |replica| replica.handle_not_held(now, from, &refs));
             }
-            Ok(Message::Replay { after }) => {
+            Ok(Message::Replay { after, .. }) => {
+                let from = member.unwrap_or_default();
                 self.with(to, |replica| replica.handle_replay(from, after));
             }
             Err(why) => self.refused(from, to, &why.to_string()),
@@ -37,14 +64,19 @@ impl World {
 
     fn verify(&mut self, (from, to): (ValidatorIndex, usize), bytes: &Bytes, origin: Origin) {
         let now = self.now;
-        match verify_block(bytes, &self.committee, &testing::VALID_CHECK) {
-            Ok(block) if origin == Origin::Pushed && block.block().author() != from => {
+        let committee = Arc::clone(&self.processes[to].committee);
+        let Some(member) = self.member(to, from) else {
+            return;
+        };
+        match verify_block(bytes, &committee, &testing::VALID_CHECK) {
+            Ok(block) if origin == Origin::Pushed && block.block().author() != member => {
                 self.refused(from, to, "another one's block, pushed");
             }
             Ok(block) => {
                 self.know(block.block());
                 self.processes[to].note_seen(block.block());
                 self.with(to, |replica| {
+                    let from = member;
                     replica.handle_block(now, Delivery { from, block });
                 });
             }
@@ -57,7 +89,7 @@ impl World {
         }
     }
 
-    fn refused(&mut self, from: ValidatorIndex, to: usize, why: &str) {
+    pub(super) fn refused(&mut self, from: ValidatorIndex, to: usize, why: &str) {
         let now = self.now;
         self.trace.say(now, || {
             format!("validator {to} refuses a frame of {from}: {why}")

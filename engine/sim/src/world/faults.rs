@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use probity_core::{FixedCommittee, Link, Recovered, Replica, ReplicaConfig, Time, ValidatorIndex};
+use probity_core::{Link, Recovered, Replica, Time, ValidatorIndex};
 
 use super::{Event, START, World};
 use crate::checker::Observation;
@@ -173,8 +173,14 @@ impl World {
     /// The process starts from its disk.
     pub(super) fn start(&mut self, process: usize) {
         let now = self.now;
+        if !self.find_epoch(process) {
+            return;
+        }
         let host = &self.processes[process];
-        let recovered = match Recovered::load(&host.disk, &self.committee, host.validator) {
+        let Some(me) = host.me else {
+            return; // It waits to become a member.
+        };
+        let recovered = match Recovered::load(&host.disk, &host.committee, me) {
             Ok(recovered) => recovered,
             Err(why) => {
                 let validator = Some(host.validator);
@@ -191,14 +197,8 @@ impl World {
             format!("process {process} starts after commit {last}")
         });
         self.observe(process, &Observation::Started { last });
+        let config = self.replica_config(process, me);
         let host = &mut self.processes[process];
-        let config = ReplicaConfig {
-            committee: Arc::clone(&self.committee),
-            me: host.validator,
-            min_round_delay_us: self.plan.committee.min_round_delay_us,
-            idle_round_delay_us: self.plan.committee.idle_round_delay_us,
-            rule: Arc::new(FixedCommittee),
-        };
         let mut replica = Replica::new(config, recovered, now);
         if host.is_sinner() {
             replica.set_lawless();
@@ -215,12 +215,16 @@ impl World {
     pub(super) fn refresh_links(&mut self) {
         let now = self.now;
         for process in 0..self.processes.len() {
-            for peer in self.committee.clone().indices() {
-                let up = self.is_link_up(process, peer);
+            let committee = Arc::clone(&self.processes[process].committee);
+            for peer in committee.indices() {
+                let up = self.is_link_up(process, self.address(process, peer));
                 let host = &mut self.processes[process];
                 let changed = host.links[peer.position()] != up;
-                if peer == host.validator || host.is_down() || !changed {
+                if Some(peer) == host.me || host.is_down() || !changed {
                     continue;
+                }
+                if host.committee.epoch() != committee.epoch() {
+                    break; // What it did last has ended its epoch.
                 }
                 host.links[peer.position()] = up;
                 let link = if up { Link::Up } else { Link::Down };

@@ -56,6 +56,12 @@ impl Liveness {
         self.bound_us
     }
 
+    /// The process is no validator any more.
+    pub(super) fn note_left(&mut self, process: usize) {
+        self.waiting.remove(&process);
+        self.over = self.has_begun() && self.waiting.is_empty();
+    }
+
     pub(super) fn note_committed(&mut self, now: Time, process: usize, fresh: Option<u64>) {
         let Some(healed_at) = self.healed_at else {
             return;
@@ -102,7 +108,8 @@ impl World {
                 continue;
             }
             let behind = furthest.saturating_sub(replica.status().last_leader.0);
-            let extra_us = if behind > self.committee.gc_depth() {
+            let epochs_behind = self.epochs > host.committee.epoch();
+            let extra_us = if epochs_behind || behind > self.committee.gc_depth() {
                 BACKLOG_US
             } else {
                 0
@@ -135,7 +142,13 @@ impl World {
             PASSED_ON * (3 * delay_us + timeout_us)
         };
         let standstill_us = (4 * timeout_us).clamp(STALL_MIN_US, STALL_US);
-        2 * timeout_us + standstill_us + 10 * delay_us + sinned_us + NOTICE_US
+        // An epoch may be ending: its tail, and the first commit of the next one, after what was in flight was lost.
+        let epoch_us = if self.plan.epochs.is_empty() {
+            0
+        } else {
+            2 * timeout_us + standstill_us + 20 * delay_us
+        };
+        2 * timeout_us + standstill_us + 10 * delay_us + sinned_us + epoch_us + NOTICE_US
     }
 
     fn furthest_leader(&self) -> u32 {
@@ -187,6 +200,6 @@ impl World {
 
     /// The durable commits of a process, read back from its disk.
     fn history_of(&self, process: usize) -> Vec<Commit> {
-        crate::history::commits(&self.processes[process].disk, self.committee.epoch())
+        crate::history::commits(&self.processes[process].disk)
     }
 }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use probity_core::{Block, BlockRef, CommitIndex, Replica, Round, Time, ValidatorIndex};
+use probity_core::{
+    Block, BlockRef, CommitIndex, Committee, EpochEnd, Origin, Replica, Round, Time, ValidatorIndex,
+};
 
 use crate::adversary::Sin;
 use crate::application::Application;
@@ -15,7 +17,24 @@ use crate::world::Event;
 
 /// A process with everything it owns; the disk outlives its crashes.
 pub(crate) struct Process {
+    /// Its place among all that ever take part; in the first epoch its index.
     pub(crate) validator: ValidatorIndex,
+    /// The epoch that it is in.
+    pub(crate) committee: Arc<Committee>,
+    /// Where that epoch begins.
+    pub(crate) origin: Origin,
+    /// Its index there; `None` if it is no member.
+    pub(crate) me: Option<ValidatorIndex>,
+    /// The epoch that its replica has ended, until the next one takes its place.
+    pub(crate) ended: Option<Arc<EpochEnd>>,
+    /// By validator: when it was last told of an epoch's end.
+    pub(crate) told_at: BTreeMap<ValidatorIndex, Time>,
+    /// Transactions that ask for changes, until the committee has changed.
+    pub(crate) changes: Vec<Bytes>,
+    /// The ends of epochs that it followed from outside.
+    pub(crate) followed: Vec<EpochEnd>,
+    /// Commits are missing from what the application was given: it is no longer compared.
+    pub(crate) gap: bool,
     pub(crate) replica: Option<Replica>,
     pub(crate) sin: Option<Box<dyn Sin>>,
     sinner: bool,
@@ -53,11 +72,20 @@ const SEEN_ABOVE_ROUNDS: u32 = 128;
 impl Process {
     pub(crate) fn new(
         validator: ValidatorIndex,
+        committee: Arc<Committee>,
         sin: Option<Box<dyn Sin>>,
         signer: Signer,
     ) -> Self {
         Self {
             validator,
+            me: committee.index_of(&signer.public()),
+            committee,
+            origin: Origin::default(),
+            ended: None,
+            told_at: BTreeMap::new(),
+            changes: Vec::new(),
+            followed: Vec::new(),
+            gap: false,
             replica: None,
             sinner: sin.is_some(),
             sin,
@@ -84,6 +112,11 @@ impl Process {
 
     pub(crate) fn is_sinner(&self) -> bool {
         self.sinner
+    }
+
+    /// Whether it does not even follow from outside.
+    pub(crate) fn is_crashed(&self) -> bool {
+        self.replica.is_none() && self.me.is_some()
     }
 
     pub(crate) fn is_down(&self) -> bool {

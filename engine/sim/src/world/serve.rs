@@ -8,38 +8,53 @@ use probity_core::{BlockRef, Message, Round, ValidatorIndex};
 use super::World;
 
 impl World {
+    /// Blocks of this epoch and of the one before, to a validator.
     pub(super) fn serve(&mut self, process: usize, to: ValidatorIndex, refs: Vec<BlockRef>) {
         let mut missing = Vec::new();
+        let epoch = self.processes[process].committee.epoch();
         for reference in refs {
-            let epoch = self.committee.epoch();
-            match read_block(&self.processes[process].disk, epoch, &reference) {
-                Ok(Some(block)) => {
+            let disk = &self.processes[process].disk;
+            let held = |epoch| read_block(disk, epoch, &reference).ok().flatten();
+            match held(epoch).or_else(|| epoch.checked_sub(1).and_then(held)) {
+                Some(block) => {
                     let block = block.block();
                     let (header, payload) = (block.signed_header(), block.payload().bytes());
-                    self.send_from(process, to, &Message::encode_fetched(header, payload));
+                    self.send_seat(process, to, &Message::encode_fetched(header, payload));
                 }
-                Ok(None) | Err(_) => missing.push(reference),
+                None => missing.push(reference),
             }
         }
         if !missing.is_empty() {
-            self.send_message(process, to, &Message::NotHeld(missing));
+            self.send_seat(process, to, &Message::NotHeld(missing).encode());
         }
     }
 
-    pub(super) fn serve_replay(&mut self, process: usize, to: ValidatorIndex, after: Round) {
-        let epoch = self.committee.epoch();
+    /// Own blocks of an epoch after a round, to a validator.
+    pub(super) fn serve_replay(
+        &mut self,
+        process: usize,
+        to: ValidatorIndex,
+        (epoch, after): (u64, Round),
+    ) {
         let host = &self.processes[process];
-        let me = host.validator;
+        let key = host.signer.public();
+        let committee = self.committees.get(&epoch);
+        let Some(me) = committee.and_then(|committee| committee.index_of(&key)) else {
+            return;
+        };
         let mut refs: Vec<BlockRef> = Vec::new();
         let from = round_key(epoch, after.next());
         let visit = &mut |key: &[u8], _: &[u8]| {
+            if !key.starts_with(&epoch.to_be_bytes()) {
+                return false;
+            }
             refs.extend(own_ref(key, me));
             refs.len() < REPLAY_BLOCKS_MAX
         };
         let Ok(()) = host.disk.scan(RecordTable::Headers, &from, visit);
         for reference in refs {
             if let Ok(Some(block)) = read_block(&self.processes[process].disk, epoch, &reference) {
-                self.send_from(process, to, &Message::encode_block(block.block()));
+                self.send_seat(process, to, &Message::encode_block(block.block()));
             }
         }
     }
