@@ -209,6 +209,14 @@ fn messages(blocks: &Blocks) -> Vec<(&'static str, Bytes)> {
         ("fetch-most", Message::Fetch(vec![unknown; 64]).encode()),
         ("not-held", Message::NotHeld(vec![unknown]).encode()),
         ("replay", Message::Replay { after: Round(12) }.encode()),
+        (
+            "fetch-history",
+            Message::FetchHistory {
+                above: Round(12),
+                refs: vec![unknown; 2],
+            }
+            .encode(),
+        ),
     ]
 }
 

@@ -25,6 +25,11 @@ impl World {
             Ok(Message::Block(bytes)) => self.verify((from, to), &bytes, Origin::Pushed),
             Ok(Message::Fetched(bytes)) => self.verify((from, to), &bytes, Origin::Fetched),
             Ok(Message::Fetch(refs)) => self.with(to, |replica| replica.handle_fetch(from, refs)),
+            Ok(Message::FetchHistory { above, refs }) => {
+                self.with(to, |replica| {
+                    replica.handle_fetch_history(from, above, refs)
+                });
+            }
             Ok(Message::NotHeld(refs)) => {
                 self.with(to, |replica| replica.handle_not_held(now, from, &refs));
             }
