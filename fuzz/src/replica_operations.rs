@@ -146,8 +146,11 @@ impl World {
             }
             13 => {
                 let refs = self.some_refs(which);
-                self.shell
-                    .tell(|replica, _| replica.handle_fetch(from, refs));
+                let above = Round(u32::try_from(which / 8).expect("a byte"));
+                self.shell.tell(|replica, _| match which % 4 {
+                    0 => replica.handle_fetch_history(from, above, refs),
+                    _ => replica.handle_fetch(from, refs),
+                });
             }
             14 => {
                 let refs = self.some_refs(which);

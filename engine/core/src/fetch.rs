@@ -44,8 +44,15 @@ struct Want {
     due: Time,
 }
 
-/// Requests to send: a peer and what to ask it for.
-pub(crate) type Requests = BTreeMap<ValidatorIndex, Vec<BlockRef>>;
+/// Requests to send: whom to ask, and what for.
+pub(crate) type Requests = BTreeMap<(ValidatorIndex, Need), Vec<BlockRef>>;
+
+/// A peer sends the history of a block that was asked for to ground others, child before parent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stream {
+    from: ValidatorIndex,
+    asked_at: Time,
+}
 
 /// The blocks that are missing.
 #[derive(Clone, Debug)]
@@ -79,15 +86,50 @@ impl Fetch {
         (2 * self.answer_us).clamp(FETCH_RETRY_MIN_US, FETCH_RETRY_BASE_MAX_US)
     }
 
-    /// A block arrived that may be the answer to a question.
-    pub(crate) fn handle_arrived(&mut self, now: Time, reference: &BlockRef) {
-        if let Some(want) = self.wants.get(reference)
-            && !want.asked.is_empty()
-        {
-            let sample = now.since_us(want.asked_at).min(FETCH_RETRY_BASE_MAX_US);
+    /// A block arrived that may be the answer to a question; says whether its history follows.
+    pub(crate) fn handle_arrived(
+        &mut self,
+        now: Time,
+        from: ValidatorIndex,
+        reference: &BlockRef,
+    ) -> Option<Stream> {
+        let want = self.wants.get(reference)?;
+        let asked_at = want.asked_at;
+        if !want.asked.is_empty() {
+            let sample = now.since_us(asked_at).min(FETCH_RETRY_BASE_MAX_US);
             self.answer_us = (self.answer_us * 7 + sample) / 8;
         }
+        let follows = want.need == Need::Ground && want.asked.contains(&from);
         self.forget(reference);
+        follows.then_some(Stream { from, asked_at })
+    }
+
+    /// A parent of a block whose history follows counts as asked of the same peer: it is on its way. If it does not
+    /// come within an answer's time, the next peer is asked.
+    pub(crate) fn expect(&mut self, now: Time, parent: &BlockRef, stream: Stream) {
+        let Stream { from, asked_at } = stream;
+        let patience_us = self.patience_us();
+        let in_flight = &mut self.in_flight[from.position()];
+        let Some(want) = self.wants.get_mut(parent) else {
+            return;
+        };
+        let fits = want.asked.len() < FETCH_PEERS_MAX && *in_flight < FETCH_IN_FLIGHT_PEER_MAX;
+        if want.need != Need::Ground || want.asked.contains(&from) || !fits {
+            return;
+        }
+        sometimes!(FetchExpected);
+        *in_flight += 1;
+        want.asked.push(from);
+        want.tried.insert(from);
+        if want.attempts > 0 {
+            return;
+        }
+        self.due.remove(&(want.due, want.need, *parent));
+        want.asked_at = asked_at;
+        want.attempts = 1;
+        want.pauses = 1;
+        want.due = now.plus_us(pause_us(patience_us, 0, parent));
+        self.due.insert((want.due, want.need, *parent));
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -227,7 +269,7 @@ impl Fetch {
                 self.in_flight[peer.position()] += 1;
                 sometimes!(FetchSecondPeer if !want.asked.is_empty());
                 want.asked.push(peer);
-                requests.entry(peer).or_default().push(reference);
+                requests.entry((peer, need)).or_default().push(reference);
             }
             want.asked_at = now;
             want.due = now.plus_us(pause_us(self.patience_us(), want.pauses, &reference));

@@ -11,14 +11,17 @@ use crate::block::BlockRef;
 use crate::committee::Committee;
 use crate::dag::{Dag, Entry};
 use crate::id::{IdMap, Round, ValidatorIndex};
+use crate::limits::HISTORY_BLOCKS_MAX;
 
 /// What is remembered of collected blocks, and who waits to be grounded.
 #[derive(Clone, Debug)]
 pub(crate) struct Grounding {
     committee: Arc<Committee>,
     gc_round: Round,
-    /// Collected blocks that are held: whether they are grounded.
-    collected: IdMap<BlockRef, bool>,
+    /// Collected blocks that are held.
+    collected: IdMap<BlockRef, Standing>,
+    /// The parents of uncommitted collected blocks that are not committed either: what others need to ground them.
+    uncommitted: IdMap<BlockRef, Vec<BlockRef>>,
     collected_rounds: BTreeMap<Round, Vec<BlockRef>>,
     /// Ungrounded parents with the children that wait for them.
     waiting: BTreeMap<BlockRef, Vec<BlockRef>>,
@@ -33,6 +36,16 @@ pub(crate) struct Grounding {
     retry: bool,
 }
 
+/// What is known of a collected block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Standing {
+    /// Not grounded yet.
+    Open,
+    Grounded,
+    /// In the sequence, so everybody who collected its round has it.
+    Committed,
+}
+
 /// Waiting blocks looked at beneath one block.
 const WALK_MAX: usize = 4096;
 
@@ -43,6 +56,7 @@ impl Grounding {
             committee,
             gc_round,
             collected: IdMap::default(),
+            uncommitted: IdMap::default(),
             collected_rounds: BTreeMap::new(),
             waiting: BTreeMap::new(),
             lacking: IdMap::default(),
@@ -59,7 +73,7 @@ impl Grounding {
     }
 
     /// R6: at or below this round everything counts as grounded; it bounds the recursion.
-    fn floor(&self) -> Round {
+    pub(crate) fn floor(&self) -> Round {
         if planted!(GroundingFloorDropped) {
             return Round::GENESIS;
         }
@@ -78,7 +92,8 @@ impl Grounding {
 
     /// Whether a collected block is held and grounded.
     pub(crate) fn is_collected_grounded(&self, reference: &BlockRef) -> bool {
-        self.collected.get(reference).copied().unwrap_or(false)
+        let standing = self.collected.get(reference);
+        standing.is_some_and(|standing| *standing != Standing::Open)
     }
 
     /// Whether a collected block is asked for, to ground others.
@@ -205,15 +220,76 @@ impl Grounding {
         parents: &[BlockRef],
     ) -> Grounded {
         self.answered(&reference);
-        self.remember(reference, false);
+        self.remember(reference, Standing::Open);
+        self.keep_uncommitted(reference, parents);
         let grounded = self.handle_held(dag, reference, parents);
         sometimes!(GroundedByFetch if grounded.blocks.len() > 1);
         grounded
     }
 
+    /// Takes a collected block out of the store, parents before children.
+    pub(crate) fn handle_stored(
+        &mut self,
+        dag: &mut Dag,
+        (reference, committed): (BlockRef, bool),
+        parents: &[BlockRef],
+    ) -> Grounded {
+        if committed {
+            self.remember(reference, Standing::Committed);
+        } else {
+            self.remember(reference, Standing::Open);
+            self.keep_uncommitted(reference, parents);
+        }
+        self.handle_held(dag, reference, parents)
+    }
+
+    /// Notes what stands beneath an uncommitted collected block; of blocks as old as that it is settled whether they
+    /// are committed.
+    fn keep_uncommitted(&mut self, reference: BlockRef, parents: &[BlockRef]) {
+        let needed = |parent: &&BlockRef| {
+            parent.round > Round::GENESIS
+                && self.collected.get(parent) != Some(&Standing::Committed)
+        };
+        let parents: Vec<BlockRef> = parents.iter().filter(needed).copied().collect();
+        if !parents.is_empty() {
+            self.uncommitted.insert(reference, parents);
+        }
+    }
+
+    /// What stands beneath these blocks above a round, is held and not committed: the highest rounds first, so children
+    /// before parents, and no more than one answer takes (R33).
+    pub(crate) fn beneath(&self, dag: &Dag, tops: &[BlockRef], above: Round) -> Vec<BlockRef> {
+        let mut found = Vec::new();
+        let mut walk: BTreeSet<BlockRef> = tops.iter().copied().collect();
+        let mut steps = 0;
+        while let Some(block) = walk.pop_last() {
+            steps += 1;
+            if steps > HISTORY_BLOCKS_MAX + tops.len() {
+                break;
+            }
+            if !tops.contains(&block) {
+                found.push(block);
+            }
+            let parents = match dag.block(&block) {
+                Some(block) => block.parents(),
+                None => self.uncommitted.get(&block).map_or(&[][..], Vec::as_slice),
+            };
+            let needed = |parent: &&BlockRef| match dag.id_of(parent) {
+                Some(id) => !dag.entry(id).committed,
+                None => self
+                    .collected
+                    .get(parent)
+                    .is_some_and(|standing| *standing != Standing::Committed),
+            };
+            let parents = parents.iter().filter(|parent| parent.round > above);
+            walk.extend(parents.filter(needed));
+        }
+        found
+    }
+
     /// Remembers a collected block without looking at its parents.
-    pub(crate) fn remember(&mut self, reference: BlockRef, grounded: bool) {
-        if self.collected.insert(reference, grounded).is_none() {
+    fn remember(&mut self, reference: BlockRef, standing: Standing) {
+        if self.collected.insert(reference, standing).is_none() {
             self.collected_rounds
                 .entry(reference.round)
                 .or_default()
@@ -242,8 +318,8 @@ impl Grounding {
                     dag.set_grounded(id);
                 }
                 None => {
-                    if let Some(grounded) = self.collected.get_mut(&block) {
-                        *grounded = true;
+                    if let Some(standing @ Standing::Open) = self.collected.get_mut(&block) {
+                        *standing = Standing::Grounded;
                     }
                 }
             }
@@ -273,7 +349,15 @@ impl Grounding {
     ) -> Vec<BlockRef> {
         self.gc_round = gc_round;
         for entry in gone {
-            self.remember(entry.block.reference(), entry.grounded || entry.committed);
+            let standing = match (entry.committed, entry.grounded) {
+                (true, _) => Standing::Committed,
+                (false, true) => Standing::Grounded,
+                (false, false) => Standing::Open,
+            };
+            self.remember(entry.block.reference(), standing);
+        }
+        for entry in gone.iter().filter(|entry| !entry.committed) {
+            self.keep_uncommitted(entry.block.reference(), entry.block.parents());
         }
         // What was collected is of use only to what stands on it, which pays for itself.
         self.unpaid.retain(|block| block.round > gc_round);
@@ -294,6 +378,7 @@ impl Grounding {
             }
             for block in oldest.remove() {
                 self.collected.remove(&block);
+                self.uncommitted.remove(&block);
                 self.lacking.remove(&block);
             }
         }

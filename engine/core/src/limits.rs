@@ -62,6 +62,8 @@ pub const EXTRA_BLOCK_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const REQUEST_REFS_MAX: usize = 64;
 /// Peers asked at once for one missing block (R33).
 pub const FETCH_PEERS_MAX: usize = 2;
+/// Blocks of a history sent in answer to one request, besides those that it names (R33).
+pub const HISTORY_BLOCKS_MAX: usize = 256;
 /// References asked of one peer and not answered yet (R33).
 pub const FETCH_IN_FLIGHT_PEER_MAX: usize = 256;
 /// Missing references tracked at once; more wait for the next answer.

@@ -12,7 +12,8 @@ const TAG_FETCHED: u8 = 2;
 const TAG_FETCH: u8 = 3;
 const TAG_NOT_HELD: u8 = 4;
 const TAG_REPLAY: u8 = 5;
-const TAG_EPOCH_END: u8 = 8;
+const TAG_FETCH_HISTORY: u8 = 6;
+const TAG_EPOCH_END: u8 = 7;
 
 /// One message between two validators.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,7 +24,7 @@ pub enum Message {
     Fetched(Bytes),
     /// "Send me these blocks" (R33).
     Fetch(Vec<BlockRef>),
-    /// "I do not hold these blocks", in answer to [`Message::Fetch`].
+    /// "I do not hold these blocks", in answer to [`Message::Fetch`] or [`Message::FetchHistory`].
     NotHeld(Vec<BlockRef>),
     /// "Send me your own blocks after this round", on every new link and while far behind (R34).
     Replay {
@@ -35,6 +36,14 @@ pub enum Message {
     /// How an epoch ended: pushed when it does, and the answer to whatever belongs to that epoch later (R32). Not
     /// verified yet.
     EpochEnd(Bytes),
+    /// "Send me these blocks, and of their history what is above this round and not committed" (R6, R33): what grounds
+    /// a chain of collected blocks, in one answer.
+    FetchHistory {
+        /// At or below this round nothing is needed.
+        above: Round,
+        /// The blocks.
+        refs: Vec<BlockRef>,
+    },
 }
 
 impl Message {
@@ -62,8 +71,8 @@ impl Message {
         match self {
             Self::Block(block) => tagged_block(TAG_BLOCK, block, &[]),
             Self::Fetched(block) => tagged_block(TAG_FETCHED, block, &[]),
-            Self::Fetch(refs) => tagged_refs(TAG_FETCH, refs),
-            Self::NotHeld(refs) => tagged_refs(TAG_NOT_HELD, refs),
+            Self::Fetch(refs) => tagged_refs(&[TAG_FETCH], refs),
+            Self::NotHeld(refs) => tagged_refs(&[TAG_NOT_HELD], refs),
             Self::EpochEnd(end) => tagged_block(TAG_EPOCH_END, end, &[]),
             Self::Replay { epoch, after } => {
                 let mut bytes = BytesMut::with_capacity(13);
@@ -71,6 +80,12 @@ impl Message {
                 bytes.put_u64_le(*epoch);
                 bytes.put_u32_le(after.0);
                 bytes.freeze()
+            }
+            Self::FetchHistory { above, refs } => {
+                let mut head = BytesMut::with_capacity(5);
+                head.put_u8(TAG_FETCH_HISTORY);
+                head.put_u32_le(above.0);
+                tagged_refs(&head, refs)
             }
         }
     }
@@ -99,6 +114,10 @@ impl Message {
                 epoch: reader.u64()?,
                 after: Round(reader.u32()?),
             },
+            TAG_FETCH_HISTORY => Self::FetchHistory {
+                above: Round(reader.u32()?),
+                refs: read_refs(&mut reader)?,
+            },
             found => {
                 return Err(DecodeError::Tag {
                     what: "message",
@@ -121,13 +140,13 @@ fn tagged_block(tag: u8, head: &[u8], payload: &[u8]) -> Bytes {
 
 /// # Panics
 /// When there are more references than a message may carry; whoever asks keeps to the limit.
-fn tagged_refs(tag: u8, refs: &[BlockRef]) -> Bytes {
+fn tagged_refs(head: &[u8], refs: &[BlockRef]) -> Bytes {
     assert!(
         refs.len() <= REQUEST_REFS_MAX,
         "a request names at most 64 blocks"
     );
-    let mut bytes = BytesMut::with_capacity(2 + refs.len() * 38);
-    bytes.put_u8(tag);
+    let mut bytes = BytesMut::with_capacity(head.len() + 1 + refs.len() * BLOCK_REF_BYTES);
+    bytes.put_slice(head);
     bytes.put_u8(u8::try_from(refs.len()).expect("at most 64"));
     refs.iter()
         .for_each(|reference| bytes.put_block_ref(reference));

@@ -115,6 +115,14 @@ fn messages(block: &Block) -> Vec<(&'static str, Bytes)> {
             }
             .encode(),
         ),
+        (
+            "fetch history",
+            Message::FetchHistory {
+                above: Round(0x0c0d),
+                refs: refs(),
+            }
+            .encode(),
+        ),
     ]
 }
 
@@ -280,7 +288,7 @@ fn messages_round_trip_and_refuse_what_is_not_canonical() {
         );
     }
     assert!(Message::decode(&Bytes::new()).is_err());
-    for tag in (0..=u8::MAX).filter(|tag| !(1..=5).contains(tag)) {
+    for tag in (0..=u8::MAX).filter(|tag| !(1..=6).contains(tag)) {
         assert!(
             Message::decode(&Bytes::from(vec![tag, 0, 0, 0, 0])).is_err(),
             "tag {tag}"

@@ -39,6 +39,8 @@ pub(crate) enum Input {
     Link(ValidatorIndex, Link),
     /// A peer asks for blocks.
     Fetch(ValidatorIndex, Vec<BlockRef>),
+    /// A peer asks for blocks and what stands beneath them.
+    FetchHistory(ValidatorIndex, Round, Vec<BlockRef>),
     /// A peer lacks blocks.
     NotHeld(ValidatorIndex, Vec<BlockRef>),
     /// A peer asks for own blocks after a round.
@@ -159,6 +161,11 @@ impl Core {
                     self.replica.handle_fetch(from, refs);
                 }
             }
+            Input::FetchHistory(from, above, refs) => {
+                if self.may_ask(from) {
+                    self.replica.handle_fetch_history(from, above, refs);
+                }
+            }
             Input::Replay(from, after) => {
                 if self.may_ask(from) {
                     self.replica.handle_replay(from, after);
@@ -252,7 +259,8 @@ impl Core {
                     Message::Fetched(_)
                     | Message::Fetch(_)
                     | Message::NotHeld(_)
-                    | Message::Replay { .. } => Lane::Control,
+                    | Message::Replay { .. }
+                    | Message::FetchHistory { .. } => Lane::Control,
                 };
                 links.send(to, lane, message.encode());
             }

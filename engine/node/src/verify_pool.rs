@@ -210,6 +210,9 @@ impl Verifier {
             Ok(Message::Block(bytes)) => Some(Item::Block(bytes, Origin::Pushed)),
             Ok(Message::Fetched(bytes)) => Some(Item::Block(bytes, Origin::Fetched)),
             Ok(Message::Fetch(refs)) => Some(Item::Request(Input::Fetch(from, refs))),
+            Ok(Message::FetchHistory { above, refs }) => {
+                Some(Item::Request(Input::FetchHistory(from, above, refs)))
+            }
             Ok(Message::NotHeld(refs)) => Some(Item::Request(Input::NotHeld(from, refs))),
             Ok(Message::Replay { after }) => Some(Item::Request(Input::Replay(from, after))),
             Err(why) => {

@@ -216,6 +216,14 @@ fn messages(blocks: &Blocks) -> Vec<(&'static str, Bytes)> {
             }
             .encode(),
         ),
+        (
+            "fetch-history",
+            Message::FetchHistory {
+                above: Round(12),
+                refs: vec![unknown; 2],
+            }
+            .encode(),
+        ),
     ]
 }
 

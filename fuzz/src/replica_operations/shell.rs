@@ -328,7 +328,7 @@ impl Shell {
     fn check_send(&mut self, to: ValidatorIndex, message: Message) {
         assert_ne!(to, ME);
         assert_eq!(Message::decode(&message.encode()), Ok(message.clone()));
-        if let Message::Fetch(refs) = message
+        if let Message::Fetch(refs) | Message::FetchHistory { refs, .. } = message
             && self.life.requests.len() < REQUESTS_MAX
         {
             self.life.requests.push((to, refs));

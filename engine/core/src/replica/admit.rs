@@ -32,9 +32,14 @@ impl Replica {
             return;
         }
         let asked = self.fetch.contains(&reference) || self.suspended.is_awaited(&reference);
-        self.fetch.handle_arrived(now, &reference);
+        let stream = self.fetch.handle_arrived(now, from, &reference);
         if reference.round <= self.dag.gc_round() {
             self.hold_collected(now, from, block.block());
+            if let Some(stream) = stream {
+                for parent in block.block().parents() {
+                    self.fetch.expect(now, parent, stream);
+                }
+            }
             return;
         }
         self.note_equivocation(block.block());

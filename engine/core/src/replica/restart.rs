@@ -106,11 +106,10 @@ impl Replica {
         } = recovered;
         for (reference, parents) in collected {
             sometimes!(RestartCollected);
-            let grounded = committed.contains_key(&reference);
-            self.grounding.remember(reference, grounded);
+            let stored = (reference, committed.contains_key(&reference));
             let news = self
                 .grounding
-                .handle_held(&mut self.dag, reference, &parents);
+                .handle_stored(&mut self.dag, stored, &parents);
             self.handle_grounded(now, reference.author, news);
             if reference.author == self.config.me {
                 self.own_refs.push_back(reference);

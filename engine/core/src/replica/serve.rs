@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{BufMut, BytesMut};
 
 use crate::block::{Block, BlockRef};
-use crate::fetch::chunks;
+use crate::fetch::{Need, chunks};
 use crate::id::{Round, Time, ValidatorIndex};
 use crate::limits::{REPLAY_BLOCKS_MAX, REPLAY_RETRY_US, STALL_MIN_US, STALL_US};
 use crate::message::Message;
@@ -29,18 +29,18 @@ const REPLAY_STEP_ROUNDS: u32 = 48;
 const _: () = assert!((REPLAY_STEP_ROUNDS as usize) < REPLAY_BLOCKS_MAX);
 
 impl Replica {
-    /// R34: on a new link, and again while the peer is far ahead.
+    /// R34: on a new link, and again while the peer is far ahead. What is collected here is not asked for: it would not be
+    /// taken, and would keep what is needed from fitting into the answer.
     pub(super) fn ask_replay(&mut self, now: Time, peer: ValidatorIndex) {
         let replay = &mut self.replays[peer.position()];
+        let after = replay.highest.max(self.dag.gc_round());
         replay.asked_at = now;
-        replay.asked_after = replay.highest;
+        replay.asked_after = after;
         if planted!(ReplayDropped) {
             return;
         }
-        let message = Message::Replay {
-            epoch: self.committee.epoch(),
-            after: replay.highest,
-        };
+        let epoch = self.committee.epoch();
+        let message = Message::Replay { epoch, after };
         self.outputs.push_back(Output::Send { to: peer, message });
     }
 
@@ -152,9 +152,13 @@ impl Replica {
             .indices()
             .filter(|peer| self.connected.contains(*peer))
             .collect();
-        for (to, refs) in self.fetch.poll(now, &connected) {
+        let above = self.grounding.floor();
+        for ((to, need), refs) in self.fetch.poll(now, &connected) {
             for refs in chunks(&refs) {
-                let message = Message::Fetch(refs);
+                let message = match need {
+                    Need::Accept => Message::Fetch(refs),
+                    Need::Ground => Message::FetchHistory { above, refs },
+                };
                 self.outputs.push_back(Output::Send { to, message });
             }
         }
@@ -178,6 +182,22 @@ impl Replica {
                 to: from,
                 refs: stored,
             });
+        }
+    }
+
+    /// A peer asks for blocks to ground others by, and for what stands beneath them (R6, R33). Child before parent, so
+    /// that the peer knows each block as a parent when it arrives.
+    pub fn handle_fetch_history(
+        &mut self,
+        from: ValidatorIndex,
+        above: Round,
+        refs: Vec<BlockRef>,
+    ) {
+        let beneath = self.grounding.beneath(&self.dag, &refs, above);
+        self.handle_fetch(from, refs);
+        sometimes!(HistoryServed if !beneath.is_empty());
+        for refs in chunks(&beneath) {
+            self.handle_fetch(from, refs);
         }
     }
 

@@ -132,6 +132,8 @@ marks! {
     FetchSecondPeer, "R33: a second peer was asked for a block at once";
     FetchAllTried, "R33: everybody was asked for a block, and it begins again";
     FetchNotHeld, "R33: a peer did not hold a block, the next one is asked at once";
+    FetchExpected, "R33: a parent counted as asked of the peer that sends its child's history";
+    HistoryServed, "R33: a history was sent with the block asked for";
     FetchPaused, "R33: nobody holds a block, the pause stands";
     FetchPeerFull, "R33: a peer was not asked because too much is asked of it";
     FetchFull, "R33: no more blocks can be asked for";

@@ -427,6 +427,9 @@ impl World {
                 );
             }
             Message::Fetch(refs) => replica.handle_fetch(sender, refs),
+            Message::FetchHistory { above, refs } => {
+                replica.handle_fetch_history(sender, above, refs);
+            }
             Message::NotHeld(refs) => replica.handle_not_held(now, sender, &refs),
             Message::Replay { after, .. } => replica.handle_replay(sender, after),
             Message::EpochEnd(_) => unreachable!("the committee is fixed"),

@@ -196,7 +196,7 @@ impl<'a> Observer<'a> {
                     .handle_signature(self.now, header_digest, signature);
             }
             Output::Send {
-                message: Message::Fetch(refs),
+                message: Message::Fetch(refs) | Message::FetchHistory { refs, .. },
                 ..
             } => self.asked.extend(refs),
             Output::Sign { .. }

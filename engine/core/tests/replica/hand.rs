@@ -183,6 +183,10 @@ impl Hand {
                     .handle_block(self.now, Delivery { from, block });
             }
             Message::Fetch(refs) => self.replica.handle_fetch(from, refs.clone()),
+            Message::FetchHistory { above, refs } => {
+                self.replica
+                    .handle_fetch_history(from, *above, refs.clone());
+            }
             Message::NotHeld(refs) => self.replica.handle_not_held(self.now, from, refs),
             Message::Replay { after, .. } => self.replica.handle_replay(from, *after),
             Message::EpochEnd(end) => {
@@ -233,7 +237,7 @@ impl Hand {
     pub(crate) fn fetches(&mut self) -> Vec<(ValidatorIndex, BlockRef)> {
         let mut asked = Vec::new();
         for (to, message) in std::mem::take(&mut self.sent) {
-            if let Message::Fetch(refs) = message {
+            if let Message::Fetch(refs) | Message::FetchHistory { refs, .. } = message {
                 asked.extend(refs.into_iter().map(|reference| (to, reference)));
             }
         }

@@ -122,7 +122,7 @@ impl Isolation {
     fn answer(&mut self) {
         while !self.lab.inbox.is_empty() {
             for (from, _, asked) in std::mem::take(&mut self.lab.inbox) {
-                let Message::Fetch(refs) = asked else {
+                let (Message::Fetch(refs) | Message::FetchHistory { refs, .. }) = asked else {
                     continue;
                 };
                 for reference in refs {

@@ -18,6 +18,8 @@ pub(crate) struct Lab {
     pub(crate) lost: BTreeSet<(u16, u16)>,
     /// Links whose messages wait until they are released.
     pub(crate) stopped: BTreeSet<(u16, u16)>,
+    /// How often each replica asked for blocks that it has collected.
+    pub(crate) grounding_requests: Vec<usize>,
     /// What came for validators that the test plays.
     pub(crate) inbox: Vec<Frame>,
     waiting: Vec<Frame>,
@@ -33,6 +35,7 @@ impl Lab {
             hands: (0..honest).map(hand).collect(),
             lost: BTreeSet::new(),
             stopped: BTreeSet::new(),
+            grounding_requests: vec![0; usize::from(honest)],
             inbox: Vec::new(),
             waiting: Vec::new(),
             queue: VecDeque::new(),
@@ -66,6 +69,14 @@ impl Lab {
 
     pub(crate) fn send(&mut self, frame: Frame) {
         let link = (frame.0, frame.1);
+        if let Message::Fetch(refs) | Message::FetchHistory { refs, .. } = &frame.2 {
+            let asker = usize::from(frame.0);
+            if let Some(hand) = self.hands.get(asker) {
+                let gc_round = hand.status().gc_round;
+                let collected = refs.iter().any(|reference| reference.round <= gc_round);
+                self.grounding_requests[asker] += usize::from(collected);
+            }
+        }
         if self.lost.contains(&link) {
             return;
         }

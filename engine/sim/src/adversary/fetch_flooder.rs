@@ -61,6 +61,10 @@ impl Sin for FetchFlooder {
                     after: Round(u32::MAX),
                 },
                 2 => Message::NotHeld(self.refs(hands)),
+                3 => Message::FetchHistory {
+                    above: Round::GENESIS,
+                    refs: self.refs(hands),
+                },
                 _ => Message::Fetch(self.refs(hands)),
             };
             hands.send(to, message.encode());

@@ -36,7 +36,7 @@ impl Sin for Withholder {
         // It asks, but does not answer: an answer carries a block.
         let asks = matches!(
             Message::decode(&frame),
-            Ok(Message::Fetch(_) | Message::Replay { .. })
+            Ok(Message::Fetch(_) | Message::FetchHistory { .. } | Message::Replay { .. })
         );
         if asks {
             hands.send(to, frame);

@@ -2,8 +2,8 @@
 
 use super::Scenario;
 use super::change::{
-    calm, clocks, crashes, far_behind, fast_path, gc_poison, isolated, lossy, over_the_limit,
-    partitions, power_loss, slow_disk, split_votes, tiny, wan, weights,
+    calm, clocks, crashes, epochs, epochs_calm, far_behind, fast_path, gc_poison, isolated, lossy,
+    membership, over_the_limit, partitions, power_loss, slow_disk, split_votes, tiny, wan, weights,
 };
 
 /// A scenario for one sin: whatever else goes wrong, every sinner commits this one.
@@ -37,6 +37,24 @@ pub const SCENARIOS: &[Scenario] = &[
         about: "calm, in dual mode: every leader commits at two delays",
         sins: &[],
         change: fast_path,
+    },
+    Scenario {
+        name: "epochs",
+        about: "epochs of a few seconds that end amid any trouble",
+        sins: &[],
+        change: epochs,
+    },
+    Scenario {
+        name: "epochs-calm",
+        about: "epochs of a few seconds, and nothing goes wrong",
+        sins: &[],
+        change: epochs_calm,
+    },
+    Scenario {
+        name: "membership",
+        about: "epochs at whose ends validators join, leave and change their stake, amid any trouble",
+        sins: &[],
+        change: membership,
     },
     Scenario {
         name: "partitions",

@@ -42,13 +42,21 @@ impl World {
             }
             Ok(Message::Replay { epoch: of, .. }) if of > epoch => self.ask_end(to, from),
             Ok(Message::EpochEnd(end)) => self.receive_end(from, to, &end),
-            Ok(Message::Fetch(refs)) if member.is_none() => self.serve(to, from, refs),
+            Ok(Message::Fetch(refs) | Message::FetchHistory { refs, .. }) if member.is_none() => {
+                self.serve(to, from, refs);
+            }
             _ if member.is_none() => {}
             Ok(Message::Block(bytes)) => self.verify((from, to), &bytes, Origin::Pushed),
             Ok(Message::Fetched(bytes)) => self.verify((from, to), &bytes, Origin::Fetched),
             Ok(Message::Fetch(refs)) => {
                 let from = member.unwrap_or_default();
                 self.with(to, |replica| replica.handle_fetch(from, refs));
+            }
+            Ok(Message::FetchHistory { above, refs }) => {
+                let from = member.unwrap_or_default();
+                self.with(to, |replica| {
+                    replica.handle_fetch_history(from, above, refs)
+                });
             }
             Ok(Message::NotHeld(refs)) => {
                 let from = member.unwrap_or_default();
