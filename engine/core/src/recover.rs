@@ -65,7 +65,7 @@ impl Recovered {
         });
         let floor = gc_round.minus(2 * committee.gc_depth());
         let committed = match &last {
-            Some((record, _)) => recent_commits(source, record, floor)?,
+            Some((record, _)) => recent_commits(source, committee, record, floor)?,
             None => BTreeMap::new(),
         };
         let reputation = match &last {
@@ -267,6 +267,7 @@ fn read_commit<S: RecordSource>(
 /// The blocks above `floor` that were ordered, walking the chain of records back.
 fn recent_commits<S: RecordSource>(
     source: &S,
+    committee: &Committee,
     last: &CommitRecord,
     floor: Round,
 ) -> Result<BTreeMap<BlockRef, CommitIndex>, RecoverError<S::Error>> {
@@ -280,7 +281,7 @@ fn recent_commits<S: RecordSource>(
         {
             committed.insert(*block, record.index);
         }
-        if record.index.0 <= 1 {
+        if record.previous == *committee.chain() {
             break;
         }
         let Some((before, digest)) = read_commit(source, CommitIndex(record.index.0 - 1))? else {

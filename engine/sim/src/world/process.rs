@@ -125,7 +125,7 @@ impl Process {
 
     /// Whether what was meant for this life still finds it.
     pub(crate) fn is_alive(&self, life: u32) -> bool {
-        self.replica.is_some() && self.life == life
+        !self.is_crashed() && self.life == life
     }
 
     pub(crate) fn note_seen(&mut self, block: &Arc<Block>) {
