@@ -76,8 +76,7 @@ impl Recovered {
         };
         recovered.load_blocks(source, committee, (floor, gc_round))?;
         recovered.own = own_header(source, committee, me)?;
-        recovered.evidence =
-            read_evidence(source, epoch).map_err(RecoverError::from_read)?;
+        recovered.evidence = read_evidence(source, epoch).map_err(RecoverError::from_read)?;
         Ok(recovered)
     }
 
