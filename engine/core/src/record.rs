@@ -182,7 +182,8 @@ impl Record {
     }
 
     /// A proof of equivocation, kept for the epoch (R12).
-    pub(crate) fn evidence(epoch: u64, proof: &EquivocationProof) -> Self {
+    #[must_use]
+    pub fn evidence(epoch: u64, proof: &EquivocationProof) -> Self {
         let mut value = BytesMut::with_capacity(PROOF_BYTES);
         value.put_evidence(proof);
         let key = evidence_key(epoch, proof.slot());

@@ -330,6 +330,15 @@ fn two_blocks_for_one_slot_are_evidence_and_the_node_goes_on() {
         siege.assert_goes_on();
         siege.attacker.next_round();
     }
+    for node in &siege.nodes {
+        assert_eq!(node.evidence().unwrap().len(), 3, "R12: it is stored");
+        let file = node.evidence_file().unwrap().unwrap();
+        let committee = &siege.attacker.committee;
+        let read = EvidenceFile::decode(&file.encode()).unwrap();
+        assert_eq!(read.verify(committee), Ok(()));
+        let accused = read.proofs().iter().all(|p| p.author == siege.attacker.me);
+        assert!(accused);
+    }
 }
 
 #[test]

@@ -196,11 +196,15 @@ fn a_proof_that_was_not_carried_before_a_restart_is_carried_after_it() {
     let mut scene = scene(Takes::Nothing, Hears::Everybody);
     scene.round(&[]);
     scene.round(&[5]);
-    (0..2).for_each(|_| scene.round(&[]));
+    scene.round(&[]);
+    let newest = scene.row(&[]);
+    scene.deliver(newest.clone(), &[]);
     assert!(scene.hand.own.is_empty() && !scene.hand.commits.is_empty());
     scene.hand.takes = Takes::All;
     scene.hand.restart();
     (1..VALIDATORS).for_each(|peer| scene.hand.link(peer, Link::Up));
+    // What came after the last commit was not written.
+    newest.iter().for_each(|block| scene.hand.take(block));
     (0..8).for_each(|_| scene.round(&[]));
     let carried = scene.carried();
     assert_eq!(carried.len(), 1, "{carried:?}");

@@ -44,7 +44,11 @@ impl Checker for CarriedOnce {
 }
 
 /// The author of a parent, not the own one, that carries a proof about this slot.
-fn linked_with(scene: &Scene<'_>, block: &Block, slot: Slot) -> Option<probity_core::ValidatorIndex> {
+fn linked_with(
+    scene: &Scene<'_>,
+    block: &Block,
+    slot: Slot,
+) -> Option<probity_core::ValidatorIndex> {
     let others = block.parents().iter().skip(1);
     let mut parents = others.filter_map(|parent| scene.blocks.get(&parent.digest));
     let carries = |parent: &&std::sync::Arc<Block>| {
@@ -86,16 +90,27 @@ mod tests {
         let proof = proof(&stage);
         let mut checker = CarriedOnce::default();
         let (first, second) = (carrying(&stage, 2, &proof), carrying(&stage, 3, &proof));
-        assert_eq!(stage.look(&mut checker, 0, &Observation::Sending(&first)), Ok(()));
-        assert_eq!(stage.look(&mut checker, 0, &Observation::Sending(&first)), Ok(()));
+        assert_eq!(
+            stage.look(&mut checker, 0, &Observation::Sending(&first)),
+            Ok(())
+        );
+        assert_eq!(
+            stage.look(&mut checker, 0, &Observation::Sending(&first)),
+            Ok(())
+        );
         let again = stage.look(&mut checker, 0, &Observation::Sending(&second));
         assert!(again.unwrap_err().contains("again"));
 
         let mut checker = CarriedOnce::default();
         let late = carrying(&stage, 12, &proof);
-        assert_eq!(stage.look(&mut checker, 0, &Observation::Sending(&first)), Ok(()));
+        assert_eq!(
+            stage.look(&mut checker, 0, &Observation::Sending(&first)),
+            Ok(())
+        );
         let commits = stage.commits();
-        let record = commits.iter().find(|commit| commit.record.leader.round.0 == 10);
+        let record = commits
+            .iter()
+            .find(|commit| commit.record.leader.round.0 == 10);
         stage.store_commit(&record.unwrap().record);
         let collected = stage.look(&mut checker, 0, &Observation::Sending(&late));
         assert_eq!(collected, Ok(()), "its block was collected");
