@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::attacker::{Siege, invented};
 use common::{next, now_ms, wait_until};
-use probity::{CommitIndex, Node};
+use probity::{CommitIndex, EvidenceFile, Node};
 use probity_core::block::{CommitVote, EquivocationProof, Header, Payload};
 use probity_core::crypto::{Digest, Signature};
 use probity_core::limits::REQUEST_REFS_MAX;
