@@ -1,6 +1,6 @@
 //! Takes proofs of equivocation out of a validator's data, and verifies them without any (R12).
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 
@@ -67,7 +67,7 @@ fn read_committee(path: &Path) -> Result<(CommitteeFile, Committee), Failure> {
 
 fn read(path: &Path) -> std::io::Result<Bytes> {
     let mut bytes = Vec::new();
-    fs::File::open(path)?
+    File::open(path)?
         .take(FILE_BYTES_MAX)
         .read_to_end(&mut bytes)?;
     Ok(bytes.into())
