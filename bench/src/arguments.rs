@@ -39,6 +39,35 @@ pub(crate) enum Command {
     Init(InitArguments),
     /// Run a whole cluster in this process, load it, and compare what every validator delivered.
     Local(LocalOptions),
+    /// Write the proofs of equivocation that a stopped validator has stored into a file.
+    ExportEvidence(ExportEvidenceArguments),
+    /// Verify such a file, and say who equivocated.
+    VerifyEvidence(VerifyEvidenceArguments),
+}
+
+/// `export-evidence`.
+#[derive(Args, Debug)]
+pub(crate) struct ExportEvidenceArguments {
+    /// Storage of one validator, which must not run.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// The validator's `committee.toml`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) committee: PathBuf,
+    /// Where to write; nothing is ever overwritten.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+/// `verify-evidence`.
+#[derive(Args, Debug)]
+pub(crate) struct VerifyEvidenceArguments {
+    /// What `export-evidence` wrote.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The `committee.toml` that `init` wrote; it describes the first epoch.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) committee: PathBuf,
 }
 
 /// `init`.

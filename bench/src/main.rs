@@ -6,13 +6,14 @@
 //! ```
 //!
 //! Reading order: `arguments`, `local` (the run from start to end), `cluster`, `marker`, `pool`,
-//! `ledger`, `load`, `reader`, `check`, `report`.
+//! `ledger`, `load`, `reader`, `check`, `report`; apart from all that, `evidence`.
 
 #![forbid(unsafe_code)]
 
 mod arguments;
 mod check;
 mod cluster;
+mod evidence;
 mod ledger;
 mod load;
 mod local;
@@ -60,6 +61,8 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().into_command() {
         Command::Init(arguments) => init(&arguments),
         Command::Local(options) => local::run(&options),
+        Command::ExportEvidence(arguments) => evidence::export(&arguments).map(say),
+        Command::VerifyEvidence(arguments) => evidence::verify(&arguments).map(say),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -72,6 +75,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "the last use of a result")]
+fn say(text: String) {
+    print!("{text}");
 }
 
 fn init(arguments: &InitArguments) -> Result<(), Failure> {

@@ -75,6 +75,8 @@ mod commit;
 mod committee;
 pub mod crypto;
 mod dag;
+mod evidence;
+mod evidence_file;
 mod fetch;
 mod finality;
 mod grounding;
@@ -97,12 +99,13 @@ pub mod testing;
 mod thresholds;
 mod verify;
 
-pub use block::{Block, BlockRef, Header, Payload, Proposal, Slot};
+pub use block::{Block, BlockRef, EquivocationProof, Header, Payload, Proposal, Slot};
 pub use codec::DecodeError;
 pub use commit::{COMMIT_RECORD_VERSION, Commit, CommitRecord, CommittedBlock, digest_of};
 pub use committee::{
     AuthorSet, Committee, CommitteeConfig, CommitteeError, Member, PROTOCOL_VERSION, Tally,
 };
+pub use evidence_file::{EvidenceFault, EvidenceFile, EvidenceFileError};
 pub use finality::CommitCertificate;
 pub use id::{CommitIndex, IdMap, Round, Time, ValidatorIndex};
 pub use input::{Delivery, Link, Pending};

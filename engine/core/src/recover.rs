@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::block::{BlockRef, Payload, Proposal};
+use crate::block::{BlockRef, EquivocationProof, Payload, Proposal};
 use crate::codec::{DecodeError, decode_unsigned_header};
 use crate::commit::{CommitRecord, digest_of};
 use crate::committee::Committee;
@@ -14,7 +14,7 @@ use crate::crypto::Digest;
 use crate::id::{CommitIndex, Round, ValidatorIndex};
 use crate::record::{
     ReadError, RecordSource, RecordTable, commit_key, epoch_key, header_key, payload_key,
-    read_block, round_key,
+    read_block, read_evidence, round_key,
 };
 use crate::reputation::{Reputation, Scored};
 use crate::verify::{Reject, VerifiedBlock, read_stored_header};
@@ -32,6 +32,8 @@ pub struct Recovered {
     pub(crate) committed: BTreeMap<BlockRef, CommitIndex>,
     /// The own header of the highest round, to be signed again.
     pub(crate) own: Option<Proposal>,
+    /// Proofs of equivocation, whether or not the sequence holds them (R12).
+    pub(crate) evidence: Vec<EquivocationProof>,
     /// Scores and schedules after the last commit; none before the first.
     pub(crate) reputation: Option<Box<Reputation>>,
 }
@@ -74,6 +76,7 @@ impl Recovered {
         };
         recovered.load_blocks(source, committee, (floor, gc_round))?;
         recovered.own = own_header(source, committee, me)?;
+        recovered.evidence = read_evidence(source, epoch).map_err(RecoverError::from_read)?;
         Ok(recovered)
     }
 
@@ -319,7 +322,7 @@ pub enum RecoverError<E> {
     BrokenChain(CommitIndex),
     /// The scores after this commit are missing, or not those that its record names.
     Reputation(CommitIndex),
-    /// A stored block is damaged.
+    /// A stored block or proof is damaged.
     Block(Reject),
     /// A stored commit or own header is damaged.
     Commit(DecodeError),
@@ -354,7 +357,7 @@ impl<E: fmt::Display> fmt::Display for RecoverError<E> {
             Self::Reputation(index) => {
                 write!(f, "the scores after commit {index} cannot be replayed")
             }
-            Self::Block(reject) => write!(f, "a stored block is damaged: {reject}"),
+            Self::Block(reject) => write!(f, "a stored block or proof is damaged: {reject}"),
             Self::Commit(error) => write!(f, "a stored record is damaged: {error}"),
         }
     }

@@ -106,4 +106,11 @@ impl Error {
             contents => Self::Recover(contents.to_string()),
         }
     }
+
+    pub(crate) fn read(error: probity_core::record::ReadError<StorageError>) -> Self {
+        match error {
+            probity_core::record::ReadError::Store(error) => Self::Storage(error),
+            probity_core::record::ReadError::Damaged(why) => Self::Recover(why.to_string()),
+        }
+    }
 }

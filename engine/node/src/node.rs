@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use probity_core::{CommitIndex, ReplicaStatus, Round};
+use probity_core::{CommitIndex, EquivocationProof, EvidenceFile, ReplicaStatus, Round};
 use probity_storage::Storage;
 use probity_transport::Transport;
 
 use crate::commits::{CommitLog, CommitStream};
 use crate::config::Config;
 use crate::error::{Error, SubmitError};
+use crate::evidence;
 use crate::health::{Health, StopReason};
 use crate::intake::Intake;
 use crate::links::Links;
@@ -157,6 +158,23 @@ impl Node {
             storage_used_bytes: space.map(|space| space.used_bytes),
             storage_limit_bytes: space.map(|space| space.limit_bytes),
         }
+    }
+
+    /// The proofs of equivocation that are stored here, by author and round: at most eight about each validator.
+    ///
+    /// # Errors
+    /// When the storage does not answer.
+    pub fn evidence(&self) -> Result<Vec<EquivocationProof>, Error> {
+        evidence::proofs(&self.shared.storage, self.shared.links.committee())
+    }
+
+    /// The same as a file that anybody with `committee.toml` can verify; `None` without a proof.
+    ///
+    /// # Errors
+    /// When the storage does not answer.
+    pub fn evidence_file(&self) -> Result<Option<EvidenceFile>, Error> {
+        let proofs = self.evidence()?;
+        Ok(EvidenceFile::new(self.shared.links.committee(), proofs))
     }
 
     /// All metrics in the text format of Prometheus.

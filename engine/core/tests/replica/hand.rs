@@ -8,9 +8,9 @@ use probity_core::crypto::Digest;
 use probity_core::record::{RecordSource, RecordTable, read_block};
 use probity_core::testing::{VALID_CHECK, keypair};
 use probity_core::{
-    Block, BlockRef, Commit, Committee, Delivery, Link, Message, Outcome, Output, Payload,
-    PayloadRoom, PersistTicket, ProposalContent, Recovered, Replica, ReplicaConfig, ReplicaStatus,
-    Round, Time, ValidatorIndex, limits, verify_block,
+    Block, BlockRef, Commit, Committee, Delivery, EquivocationProof, Link, Message, Outcome,
+    Output, Payload, PayloadRoom, PersistTicket, ProposalContent, Recovered, Replica,
+    ReplicaConfig, ReplicaStatus, Round, Time, ValidatorIndex, limits, verify_block,
 };
 
 /// Records as a store would hold them.
@@ -65,6 +65,8 @@ pub(crate) struct Hand {
     pub(crate) own: Vec<Arc<Block>>,
     pub(crate) commits: Vec<Arc<Commit>>,
     pub(crate) outcomes: Vec<(Round, Outcome)>,
+    /// Proofs of equivocation that it reported.
+    pub(crate) accused: Vec<EquivocationProof>,
     /// Proposals that it wanted.
     pub(crate) wanted: Vec<(Round, PayloadRoom)>,
     /// Signatures that it waits for: header digest and preimage.
@@ -106,6 +108,7 @@ impl Hand {
             own: Vec::new(),
             commits: Vec::new(),
             outcomes: Vec::new(),
+            accused: Vec::new(),
             wanted: Vec::new(),
             to_sign: Vec::new(),
             signed: Vec::new(),
@@ -256,7 +259,8 @@ impl Hand {
                 Output::ServeReplay { to, after } => self.serve_replay(to, after),
                 Output::Commit(commit) => self.commits.push(commit),
                 Output::Outcome { round, outcome } => self.outcomes.push((round, outcome)),
-                Output::Evidence(_) | Output::Certified(_) => {}
+                Output::Evidence(proof) => self.accused.push(proof),
+                Output::Certified(_) => {}
             }
         }
     }
