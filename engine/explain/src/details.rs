@@ -95,7 +95,7 @@ fn words(slashing: Slashing) -> String {
 
 /// Whether a round moved score or merit down.
 fn is_short(mark: &Mark) -> bool {
-    mark.points() < ONE || mark.prop < ONE
+    [mark.fast, mark.vote, mark.prop].iter().any(|share| *share < ONE)
 }
 
 fn mark_words(mark: &Mark, points: u32) -> String {

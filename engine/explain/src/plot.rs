@@ -177,7 +177,6 @@ fn stroke(validator: usize) -> ShapeStyle {
 }
 
 /// Close enough for a picture.
-#[expect(clippy::cast_precision_loss, reason = "a pixel is far coarser")]
 fn units(value: u64) -> f64 {
     value as f64
 }
