@@ -14,6 +14,7 @@ use crate::Failure;
 use crate::arguments::{ClusterOptions, LocalOptions, TransactionKind};
 use crate::check::{Strangers, Verdict, check};
 use crate::cluster::{Cluster, Plan};
+use crate::explain;
 use crate::ledger::Ledger;
 use crate::load::{Client, Load};
 use crate::machine::{self, Machine};
@@ -65,6 +66,9 @@ pub(crate) fn run(options: &LocalOptions) -> Result<(), Failure> {
     let ledger = run.ledger;
     let delivered = readers.stop();
     cluster.stop();
+    if let Some(path) = &options.plot {
+        explain::plot_stored(cluster.storage(), &cluster.committee, path)?;
+    }
 
     let mut verdict = check(&delivered, &ledger, strangers);
     verdict.problems.extend(drained.err());

@@ -6,13 +6,14 @@
 //! ```
 //!
 //! Reading order: `arguments`, `local` (the run from start to end), `cluster`, `marker`, `pool`,
-//! `ledger`, `load`, `reader`, `check`, `report`.
+//! `ledger`, `load`, `reader`, `check`, `report`; `explain` stands alone.
 
 #![forbid(unsafe_code)]
 
 mod arguments;
 mod check;
 mod cluster;
+mod explain;
 mod ledger;
 mod load;
 mod local;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().into_command() {
         Command::Init(arguments) => init(&arguments),
         Command::Local(options) => local::run(&options),
+        Command::Explain(arguments) => explain::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
