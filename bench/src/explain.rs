@@ -16,7 +16,10 @@ pub(crate) fn run(arguments: &ExplainArguments) -> Result<(), Failure> {
     let file = CommitteeFile::load(&arguments.committee).map_err(Failure::fault)?;
     let committee = Arc::new(file.committee().map_err(Failure::fault)?);
     let validators = committee.size();
-    if let Some(asked) = arguments.validator.filter(|v| usize::from(*v) >= validators) {
+    if let Some(asked) = arguments
+        .validator
+        .filter(|v| usize::from(*v) >= validators)
+    {
         let why = format!("there is no validator {asked}; the committee has {validators}");
         return Err(Failure::Usage(why));
     }
@@ -51,7 +54,7 @@ fn open(dir: &Path) -> Result<Arc<dyn Storage>, Failure> {
         Ok(storage) => Ok(Arc::new(storage)),
         Err(locked @ (StorageError::Locked { .. } | StorageError::AlreadyOpen { .. })) => {
             Err(Failure::Fault(format!(
-                "{locked}: its node is running; stop it, copy its storage, or ask it with Node::reputation"
+                "{locked}: stop its node first, or ask the running node with Node::reputation"
             )))
         }
         Err(other) => Err(Failure::fault(other)),
@@ -71,4 +74,81 @@ fn write_plot(history: &History, title: &str, path: &Path) -> Result<(), Failure
     let svg = plot(history, title).map_err(Failure::fault)?;
     fs::write(path, svg)
         .map_err(|why| Failure::Fault(format!("cannot write {}: {why}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::arguments::{Arguments, Command};
+    use crate::cluster::{Cluster, Next, Plan, next_commit};
+
+    /// Validators that have committed a few rounds and were stopped.
+    fn stopped(line: &str) -> Cluster {
+        let words = ["probity-bench", "local", "--transport", "memory"].into_iter();
+        let Command::Local(options) =
+            Arguments::parse_from(words.chain(line.split_whitespace())).into_command()
+        else {
+            panic!("not local");
+        };
+        let plan = Plan::new(&options).unwrap_or_else(|why| panic!("{why:?}"));
+        let cluster = plan.start().unwrap_or_else(|why| panic!("{why:?}"));
+        let mut commits = cluster.nodes[0].commits_after(cluster.after);
+        loop {
+            let patience = std::time::Duration::from_secs(60);
+            let Next::Commit(commit) = next_commit(&mut commits, patience) else {
+                panic!("no commit");
+            };
+            if commit.record.leader.round.0 >= 12 {
+                break;
+            }
+        }
+        cluster.stop();
+        cluster
+    }
+
+    #[test]
+    fn what_a_run_in_memory_has_stored_is_replayed_and_drawn() {
+        let home = tempfile::tempdir().unwrap();
+        let cluster = stopped("--storage memory --validators 4");
+        let path = home.path().join("plot.svg");
+        plot_stored(cluster.storage(), &cluster.committee, &path).unwrap();
+        let svg = fs::read_to_string(path).unwrap();
+        assert!(svg.contains("voting weight") && svg.contains("leader round"));
+        let history = history(cluster.storage(), &cluster.committee).unwrap();
+        assert_eq!(history.standings().len(), 4);
+        assert!(history.standings()[0].scored_rounds >= 9);
+    }
+
+    #[test]
+    fn a_directory_of_a_stopped_node_is_explained_and_that_of_a_running_one_is_not() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("cluster");
+        let cluster = stopped(&format!("--validators 1 --data {}", dir.display()));
+        let explain = |data: PathBuf, validator| {
+            run(&ExplainArguments {
+                data,
+                committee: dir.join("committee.toml"),
+                validator,
+                rounds: None,
+                plot: Some(home.path().join("plot.svg")),
+            })
+        };
+        let data = dir.join("data/node-0");
+        let refused = |result, words: &str| match result {
+            Err(Failure::Fault(why) | Failure::Usage(why)) => {
+                assert!(why.contains(words), "{why}");
+            }
+            Ok(()) => panic!("not refused, but should be for: {words}"),
+        };
+        refused(explain(data.clone(), None), "stop its node first");
+        drop(cluster);
+        refused(explain(data.clone(), Some(1)), "the committee has 1");
+        refused(explain(dir.join("nowhere"), None), "no storage");
+        explain(data, Some(0)).unwrap();
+        assert!(home.path().join("plot.svg").exists());
+    }
 }

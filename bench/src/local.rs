@@ -66,9 +66,6 @@ pub(crate) fn run(options: &LocalOptions) -> Result<(), Failure> {
     let ledger = run.ledger;
     let delivered = readers.stop();
     cluster.stop();
-    if let Some(path) = &options.plot {
-        explain::plot_stored(cluster.storage(), &cluster.committee, path)?;
-    }
 
     let mut verdict = check(&delivered, &ledger, strangers);
     verdict.problems.extend(drained.err());
@@ -92,6 +89,9 @@ pub(crate) fn run(options: &LocalOptions) -> Result<(), Failure> {
     println!("\n{report}");
     if let Some(path) = &options.json {
         write_json(path, &report)?;
+    }
+    if let Some(path) = &options.plot {
+        explain::plot_stored(cluster.storage(), &cluster.committee, path)?;
     }
     conclude(&verdict, window.accepted, strangers)
 }

@@ -30,8 +30,8 @@ pub use dag_text::{DagText, DagTextError};
 pub use random::{Chance, RandomDag, Shape, delivery};
 pub use reference::{Answer, AnswerCommit, plain_commits, reference_answer, reference_decisions};
 pub use reference_scores::{
-    PlainBlock, PlainCommit, ReferenceReputation, ReferenceSchedule, ReferenceScores, ReferenceSums,
-    initial_schedule, reference_scores, schedule_of,
+    PlainBlock, PlainCommit, ReferenceReputation, ReferenceSchedule, ReferenceScores,
+    ReferenceSums, initial_schedule, reference_scores, schedule_of,
 };
 
 use crate::committee::{AuthorSet, Committee};

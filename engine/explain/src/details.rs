@@ -37,9 +37,16 @@ pub fn details(history: &History, standing: &Standing, rounds: Option<&Range<u32
         _ => "  rounds with less than all points:".to_owned(),
     });
     for (rounds, (mark, points)) in short {
-        line(format!("    {:<13} {}", span(&rounds), mark_words(&mark, points)));
+        line(format!(
+            "    {:<13} {}",
+            span(&rounds),
+            mark_words(&mark, points)
+        ));
     }
-    let slots = standing.slots_led.iter().filter(|led| shown(led.slot.round));
+    let slots = standing
+        .slots_led
+        .iter()
+        .filter(|led| shown(led.slot.round));
     let skipped = slots.filter(|led| led.outcome == SlotOutcome::Skipped);
     let skipped = runs(skipped.map(|led| (led.slot.round, ())));
     let skipped: Vec<String> = skipped.iter().map(|(rounds, ())| span(rounds)).collect();
@@ -95,7 +102,9 @@ fn words(slashing: Slashing) -> String {
 
 /// Whether a round moved score or merit down.
 fn is_short(mark: &Mark) -> bool {
-    [mark.fast, mark.vote, mark.prop].iter().any(|share| *share < ONE)
+    [mark.fast, mark.vote, mark.prop]
+        .iter()
+        .any(|share| *share < ONE)
 }
 
 fn mark_words(mark: &Mark, points: u32) -> String {
@@ -114,9 +123,7 @@ fn mark_words(mark: &Mark, points: u32) -> String {
 }
 
 /// Neighbouring rounds with the same value, together.
-fn runs<T: PartialEq>(
-    rounds: impl Iterator<Item = (Round, T)>,
-) -> Vec<(RangeInclusive<u32>, T)> {
+fn runs<T: PartialEq>(rounds: impl Iterator<Item = (Round, T)>) -> Vec<(RangeInclusive<u32>, T)> {
     let mut runs: Vec<(RangeInclusive<u32>, T)> = Vec::new();
     for (Round(round), value) in rounds {
         match runs.last_mut() {

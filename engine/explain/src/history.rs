@@ -96,7 +96,11 @@ impl History {
 }
 
 /// What in a commit shows that a validator signed two blocks of one slot.
-fn crime(validator: ValidatorIndex, record: &CommitRecord, blocks: &[(BlockRef, &Header)]) -> Crime {
+fn crime(
+    validator: ValidatorIndex,
+    record: &CommitRecord,
+    blocks: &[(BlockRef, &Header)],
+) -> Crime {
     let mut second = record.blocks.iter().filter(|(_, void)| *void);
     if let Some((block, _)) = second.find(|(block, _)| block.author == validator) {
         return Crime::TwoBlocks(block.slot());

@@ -34,8 +34,7 @@ const POINTS_MAX: usize = 1_000;
 const LABELS_MAX: usize = 24;
 
 type Drawing = Result<(), Box<dyn std::error::Error>>;
-type Chart<'a, 'b> =
-    ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 /// The picture as an SVG document: scores above, weights below, dashed marks where schedules begin.
 ///
@@ -61,7 +60,12 @@ fn draw(history: &History, title: &str, svg: &mut String) -> Drawing {
     let rounds = rounds(history);
     let scores = Panel {
         rounds: rounds.clone(),
-        top: top(history.samples.iter().flat_map(|(_, scores)| scores).copied()) / f64::from(ONE),
+        top: top(history
+            .samples
+            .iter()
+            .flat_map(|(_, scores)| scores)
+            .copied())
+            / f64::from(ONE),
         name: "score, in rounds of full points",
     };
     let weights = Panel {
@@ -75,7 +79,10 @@ fn draw(history: &History, title: &str, svg: &mut String) -> Drawing {
         let last = history.samples.last();
         let samples = history.samples.iter().step_by(stride).chain(last);
         let point = |(round, scores): &(Round, Vec<u64>)| {
-            (f64::from(round.0), units(scores[validator]) / f64::from(ONE))
+            (
+                f64::from(round.0),
+                units(scores[validator]) / f64::from(ONE),
+            )
         };
         chart.draw_series(LineSeries::new(samples.map(point), stroke(validator)))?;
     }
@@ -123,9 +130,8 @@ impl Panel {
 
 /// From the first to the last leader round, at least one wide.
 fn rounds(history: &History) -> Range<f64> {
-    let round = |sample: Option<&(Round, Vec<u64>)>| {
-        sample.map_or(0.0, |(round, _)| f64::from(round.0))
-    };
+    let round =
+        |sample: Option<&(Round, Vec<u64>)>| sample.map_or(0.0, |(round, _)| f64::from(round.0));
     let first = round(history.samples.first());
     first..round(history.samples.last()).max(first + 1.0)
 }

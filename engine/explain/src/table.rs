@@ -38,7 +38,9 @@ pub fn table(history: &History) -> String {
     let widths: [usize; COLUMNS] = std::array::from_fn(width);
     let mut line = |cells: &[String; COLUMNS]| {
         let cells = cells.iter().zip(widths);
-        let cells: Vec<String> = cells.map(|(cell, width)| format!("{cell:>width$}")).collect();
+        let cells: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:>width$}"))
+            .collect();
         writeln!(text, "{}", cells.join("  ")).expect("it grows");
     };
     line(&HEAD.map(str::to_owned));

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use crossbeam::channel::{RecvTimeoutError, Sender, bounded};
-use probity_core::{
-    Committee, RecoverError, ReplayedCommit, Scoring, Standing, ValidatorIndex,
-};
+use probity_core::{Committee, RecoverError, ReplayedCommit, Scoring, Standing, ValidatorIndex};
 use probity_storage::Storage;
 
 use crate::core_thread::Question;

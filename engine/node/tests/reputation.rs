@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use common::{Network, PATIENCE, again, bound};
 use probity::{
-    CommitIndex, LmdbStorage, Node, ReputationError, TransactionKind, ValidatorIndex,
-    replay_scores,
+    CommitIndex, LmdbStorage, Node, ReputationError, TransactionKind, ValidatorIndex, replay_scores,
 };
 use probity_core::ONE;
 use probity_storage::Storage;

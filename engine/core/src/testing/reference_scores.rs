@@ -137,7 +137,10 @@ pub fn reference_scores(committee: &Committee, commits: &[PlainCommit]) -> Refer
     ReferenceScores {
         digests,
         scores: committee.indices().map(|a| reputation.score(a)).collect(),
-        sums: committee.indices().map(|a| reputation.all_sums(a)).collect(),
+        sums: committee
+            .indices()
+            .map(|a| reputation.all_sums(a))
+            .collect(),
         median: reputation.median(),
         scored_rounds: reputation.scored_rounds(),
         slashed: reputation.slashed(),

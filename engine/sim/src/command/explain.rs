@@ -36,7 +36,10 @@ pub(crate) struct ExplainArguments {
 pub(crate) fn explain(arguments: &ExplainArguments) -> Result<Verdict, Failure> {
     let plan = arguments.plan.plan()?;
     let validators = plan.validators();
-    if let Some(asked) = arguments.validator.filter(|v| usize::from(*v) >= validators) {
+    if let Some(asked) = arguments
+        .validator
+        .filter(|v| usize::from(*v) >= validators)
+    {
         let why = format!("there is no validator {asked}; the committee has {validators}");
         return Err(Failure::Usage(why));
     }
@@ -73,7 +76,11 @@ fn tell_slow(plan: &Plan) {
     for fault in plan.faults.iter().filter(|f| f.for_ms == plan.faulty_ms) {
         let whom = fault.kind.validators().into_iter();
         let whom: Vec<String> = whom.map(|validator| validator.to_string()).collect();
-        println!("  {:<12} {}, all the time", fault.kind.name(), whom.join(", "));
+        println!(
+            "  {:<12} {}, all the time",
+            fault.kind.name(),
+            whom.join(", ")
+        );
     }
 }
 
