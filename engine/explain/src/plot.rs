@@ -123,6 +123,7 @@ impl Panel {
             .x_desc("leader round")
             .y_desc(self.name)
             .x_label_formatter(&whole)
+            .y_label_formatter(&whole)
             .draw()?;
         Ok(chart)
     }
@@ -151,7 +152,9 @@ fn mark_schedules(history: &History, panel: &Panel, chart: &mut Chart<'_, '_>) -
         let line = [(start, 0.0), (start, panel.top)];
         let grey = BLACK.mix(0.45).stroke_width(1);
         chart.draw_series(DashedLineSeries::new(line, 4, 4, grey))?;
-        if at.is_multiple_of(numbered) {
+        // The last few hundredths leave no room for words beside the legend.
+        let room = start < panel.rounds.end - (panel.rounds.end - panel.rounds.start) * 0.06;
+        if room && at.is_multiple_of(numbered) {
             let text = format!("schedule {schedule}");
             let label = Text::new(text, (start, panel.top * 0.99), ("sans-serif", 11));
             chart.plotting_area().draw(&label)?;
