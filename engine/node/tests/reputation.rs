@@ -74,8 +74,7 @@ fn a_stopped_node_says_so_and_its_storage_still_explains() {
     let (config, transport) = bound(1, TransactionKind::Opaque).pop().unwrap();
     let committee = Arc::clone(&config.committee);
     let restarted = again(&config, 1);
-    let open = || -> Arc<dyn Storage> { Arc::new(LmdbStorage::open(home.path()).unwrap()) };
-    let storage = open();
+    let storage: Arc<dyn Storage> = Arc::new(LmdbStorage::open(home.path()).unwrap());
     let replay = |storage: &Arc<dyn Storage>| {
         let mut last = CommitIndex::GENESIS;
         let scores = replay_scores(storage, &committee, &mut |c| last = c.record.index).unwrap();
@@ -95,10 +94,9 @@ fn a_stopped_node_says_so_and_its_storage_still_explains() {
     ));
     let (last, standings) = replay(&storage);
     assert_eq!(last, node.status().last_commit);
-    drop((node, storage));
+    drop(node);
 
     // What it says when it starts again is what was replayed, or what came after.
-    let storage = open();
     let transport = common::bind(&restarted);
     let node = start(restarted, transport, &storage);
     let standing = node.reputation(ALL[0], 0).unwrap().unwrap();
