@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Reading order: `arguments`, `local` (the run from start to end), `cluster`, `marker`, `pool`,
-//! `ledger`, `load`, `reader`, `check`, `report`; apart from all that, `evidence`.
+//! `ledger`, `load`, `reader`, `check`, `report`; `evidence` and `explain` stand alone.
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +14,7 @@ mod arguments;
 mod check;
 mod cluster;
 mod evidence;
+mod explain;
 mod ledger;
 mod load;
 mod local;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         Command::Local(options) => local::run(&options),
         Command::ExportEvidence(arguments) => evidence::export(&arguments).map(say),
         Command::VerifyEvidence(arguments) => evidence::verify(&arguments).map(say),
+        Command::Explain(arguments) => explain::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

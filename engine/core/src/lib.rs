@@ -112,10 +112,11 @@ pub use input::{Delivery, Link, Pending};
 pub use message::Message;
 pub use order::Path;
 pub use output::{Outcome, Output, PayloadRoom, PersistTicket};
-pub use recover::{RecoverError, Recovered};
+pub use recover::{RecoverError, Recovered, replay_scores};
 pub use replica::{ProposalContent, Replica, ReplicaConfig, ReplicaStatus};
 pub use reputation::{
-    Mark, ONE, ReputationParams, RoundStanding, SlotOutcome, SlotStanding, Standing,
+    Eligibility, Leading, Mark, ONE, ReplayedCommit, ReputationParams, RoundStanding, Scoring,
+    SlotOutcome, SlotStanding, Standing,
 };
 pub use thresholds::{
     FaultBounds, Mode, Profile, Rule, ThresholdError, Thresholds, UnknownProfile,

@@ -30,12 +30,14 @@ mod explain;
 mod mark;
 mod params;
 mod rounds;
+mod scoring;
 mod snapshot;
 mod table;
 
-pub use explain::{RoundStanding, SlotOutcome, SlotStanding, Standing};
+pub use explain::{Eligibility, Leading, RoundStanding, SlotOutcome, SlotStanding, Standing};
 pub use mark::{Mark, ONE};
 pub use params::ReputationParams;
+pub use scoring::{ReplayedCommit, Scoring};
 
 pub(crate) use eligible::pool;
 

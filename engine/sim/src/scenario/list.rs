@@ -3,7 +3,7 @@
 use super::Scenario;
 use super::change::{
     calm, clocks, crashes, far_behind, fast_path, gc_poison, isolated, lossy, over_the_limit,
-    partitions, power_loss, slow_disk, split_votes, tiny, wan, weights,
+    partitions, power_loss, slow_disk, split_votes, tiny, troubled, wan, weights,
 };
 
 /// A scenario for one sin: whatever else goes wrong, every sinner commits this one.
@@ -119,6 +119,12 @@ pub const SCENARIOS: &[Scenario] = &[
         about: "one validator is gone for most of the run",
         sins: &[],
         change: far_behind,
+    },
+    Scenario {
+        name: "troubled",
+        about: "ten validators: one crashed all the time, one five times as slow as the others, one equivocating",
+        sins: &["equivocator"],
+        change: troubled,
     },
     Scenario {
         name: "over-the-limit",
