@@ -1,6 +1,7 @@
 //! The command line: what may be asked, and which values are possible.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,6 +40,37 @@ pub(crate) enum Command {
     Init(InitArguments),
     /// Run a whole cluster in this process, load it, and compare what every validator delivered.
     Local(LocalOptions),
+    /// Write the proofs of equivocation that a stopped validator has stored into a file.
+    ExportEvidence(ExportEvidenceArguments),
+    /// Verify such a file, and say who equivocated.
+    VerifyEvidence(VerifyEvidenceArguments),
+    /// Say why validators' scores are what they are, by what a node that does not run has stored.
+    Explain(ExplainArguments),
+}
+
+/// `export-evidence`.
+#[derive(Args, Debug)]
+pub(crate) struct ExportEvidenceArguments {
+    /// Storage of one validator, which must not run.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// The validator's `committee.toml`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) committee: PathBuf,
+    /// Where to write; nothing is ever overwritten.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+/// `verify-evidence`.
+#[derive(Args, Debug)]
+pub(crate) struct VerifyEvidenceArguments {
+    /// What `export-evidence` wrote.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The `committee.toml` that `init` wrote; it describes the first epoch.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) committee: PathBuf,
 }
 
 /// `init`.
@@ -49,6 +81,26 @@ pub(crate) struct InitArguments {
     /// Where to write; nothing is ever overwritten.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
+}
+
+/// `explain`.
+#[derive(Args, Debug)]
+pub(crate) struct ExplainArguments {
+    /// The node's storage.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// The committee that it belongs to.
+    #[arg(long, value_name = "FILE.toml")]
+    pub(crate) committee: PathBuf,
+    /// List the rounds and slots that moved this one's score.
+    #[arg(long, value_name = "V")]
+    pub(crate) validator: Option<u16>,
+    /// Of those rounds, only these; END left out.
+    #[arg(long, value_name = "FIRST..END", value_parser = rounds, requires = "validator")]
+    pub(crate) rounds: Option<Range<u32>>,
+    /// Draw scores and weights over leader rounds there.
+    #[arg(long, value_name = "FILE.svg")]
+    pub(crate) plot: Option<PathBuf>,
 }
 
 /// What fixes a committee.
@@ -97,6 +149,9 @@ pub(crate) struct LocalOptions {
     /// Write the result there as one JSON object.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// Draw scores and weights over leader rounds there, as validator 0 has stored them.
+    #[arg(long, value_name = "FILE.svg")]
+    pub(crate) plot: Option<PathBuf>,
 }
 
 /// What a transaction is.
@@ -159,6 +214,14 @@ fn transaction_bytes(text: &str) -> Result<usize, String> {
 fn profile(text: &str) -> Result<Profile, String> {
     text.parse()
         .map_err(|error: probity_core::UnknownProfile| error.to_string())
+}
+
+/// `10..20`, without the last.
+fn rounds(text: &str) -> Result<Range<u32>, String> {
+    let ends = text.split_once("..");
+    let ends = ends.and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    ends.filter(|range: &Range<u32>| !range.is_empty())
+        .ok_or_else(|| "allowed: FIRST..END with END above FIRST, for example 100..120".to_owned())
 }
 
 /// Parses a number and checks its range.
@@ -243,6 +306,18 @@ mod tests {
             (error.kind(), error.exit_code()),
             (ErrorKind::ArgumentConflict, 2)
         );
+    }
+
+    #[test]
+    fn rounds_are_asked_for_with_a_validator_and_a_sound_range() {
+        let line = "explain --data d --committee c.toml";
+        let refused = |more: &str| parse(&format!("{line} {more}")).unwrap_err();
+        assert!(matches!(parse(line), Ok(Command::Explain(_))));
+        assert!(refused("--rounds 3..5").to_string().contains("--validator"));
+        let backwards = refused("--validator 1 --rounds 5..3");
+        assert_eq!(backwards.exit_code(), 2);
+        assert!(backwards.to_string().contains("FIRST..END"));
+        assert!(parse(&format!("{line} --validator 1 --rounds 3..5")).is_ok());
     }
 
     #[test]

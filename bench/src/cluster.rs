@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use probity::{Addresses, CommitStream, Config, InitOptions, Node, TransactionKind as Check};
 use probity_core::crypto::{Digest, Keypair};
-use probity_core::{Commit, CommitIndex};
+use probity_core::{Commit, CommitIndex, Committee};
 use probity_storage::{LmdbOptions, LmdbStorage, MemoryStorage, Storage};
 use probity_transport::{MemoryNetwork, NetworkKey, PeerId, QuicOptions, QuicTransport};
 use tempfile::TempDir;
@@ -51,6 +51,8 @@ pub(crate) struct Cluster {
     /// The validators, by index.
     pub(crate) nodes: Vec<Node>,
     storages: Vec<Arc<dyn Storage>>,
+    /// Who they are.
+    pub(crate) committee: Arc<Committee>,
     /// Commits that every validator has before the run.
     pub(crate) after: CommitIndex,
     _home: Home,
@@ -145,6 +147,7 @@ impl Plan {
         let storages: Result<Vec<_>, Failure> =
             configs.iter().map(|config| open(storage, config)).collect();
         let storages = storages?;
+        let committee = Arc::clone(&configs[0].committee);
         let nodes = match transport {
             TransportKind::Quic => start_over_quic(configs, &storages)?,
             TransportKind::Memory => start_in_memory(configs, &storages)?,
@@ -154,6 +157,7 @@ impl Plan {
         Ok(Cluster {
             nodes,
             storages,
+            committee,
             after,
             _home: home,
         })
@@ -165,6 +169,11 @@ impl Cluster {
     pub(crate) fn stored_bytes(&self) -> u64 {
         let used = |storage: &Arc<dyn Storage>| storage.space().map_or(0, |space| space.used_bytes);
         self.storages.iter().map(used).sum()
+    }
+
+    /// What validator 0 has stored.
+    pub(crate) fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storages[0]
     }
 
     /// Stops every validator.

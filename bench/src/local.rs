@@ -14,6 +14,7 @@ use crate::Failure;
 use crate::arguments::{ClusterOptions, LocalOptions, TransactionKind};
 use crate::check::{Strangers, Verdict, check};
 use crate::cluster::{Cluster, Plan};
+use crate::explain;
 use crate::ledger::Ledger;
 use crate::load::{Client, Load};
 use crate::machine::{self, Machine};
@@ -88,6 +89,9 @@ pub(crate) fn run(options: &LocalOptions) -> Result<(), Failure> {
     println!("\n{report}");
     if let Some(path) = &options.json {
         write_json(path, &report)?;
+    }
+    if let Some(path) = &options.plot {
+        explain::plot_stored(cluster.storage(), &cluster.committee, path)?;
     }
     conclude(&verdict, window.accepted, strangers)
 }

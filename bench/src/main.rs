@@ -6,13 +6,15 @@
 //! ```
 //!
 //! Reading order: `arguments`, `local` (the run from start to end), `cluster`, `marker`, `pool`,
-//! `ledger`, `load`, `reader`, `check`, `report`.
+//! `ledger`, `load`, `reader`, `check`, `report`; `evidence` and `explain` stand alone.
 
 #![forbid(unsafe_code)]
 
 mod arguments;
 mod check;
 mod cluster;
+mod evidence;
+mod explain;
 mod ledger;
 mod load;
 mod local;
@@ -60,6 +62,9 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().into_command() {
         Command::Init(arguments) => init(&arguments),
         Command::Local(options) => local::run(&options),
+        Command::ExportEvidence(arguments) => evidence::export(&arguments).map(say),
+        Command::VerifyEvidence(arguments) => evidence::verify(&arguments).map(say),
+        Command::Explain(arguments) => explain::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -72,6 +77,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "the last use of a result")]
+fn say(text: String) {
+    print!("{text}");
 }
 
 fn init(arguments: &InitArguments) -> Result<(), Failure> {

@@ -149,7 +149,8 @@ impl RecordSource for Stored<'_> {
             | RecordTable::Own
             | RecordTable::Commits
             | RecordTable::Tip
-            | RecordTable::Reputation => None,
+            | RecordTable::Reputation
+            | RecordTable::Evidence => None,
         })
     }
 

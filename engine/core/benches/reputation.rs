@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use probity_core::testing::{Committer, Scoring, Signing, committee, full_dag};
-use probity_core::{Block, CommitRecord, Committee, IdMap, Profile};
+use probity_core::testing::{Committer, Signing, committee, full_dag};
+use probity_core::{Block, CommitRecord, Committee, IdMap, Profile, Scoring};
 
 /// A schedule is made and scores are added up on the way.
 const ROUNDS: u32 = 144;
@@ -36,7 +36,8 @@ fn commits(committee: &Arc<Committee>) -> Commits {
 
 fn run(mut scoring: Scoring, commits: &Commits) -> Scoring {
     for (record, blocks) in commits {
-        assert_eq!(scoring.commit(record, blocks), record.reputation);
+        let blocks: Vec<_> = blocks.iter().map(|b| (b.reference(), b.header())).collect();
+        assert_eq!(scoring.commit(record, &blocks), record.reputation);
     }
     scoring
 }

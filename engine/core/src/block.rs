@@ -465,6 +465,15 @@ pub fn genesis_ref(committee: &Committee, author: ValidatorIndex) -> Option<Bloc
 }
 
 impl EquivocationProof {
+    /// The slot that two headers were signed for.
+    #[must_use]
+    pub fn slot(&self) -> Slot {
+        Slot {
+            round: self.round,
+            author: self.author,
+        }
+    }
+
     /// Puts two signed headers of one slot into canonical order; `None` if they are the same header, which proves
     /// nothing (R12).
     #[must_use]

@@ -159,6 +159,15 @@ impl<'a> Reader<'a> {
         })
     }
 
+    pub(crate) fn evidence(&mut self) -> Result<EquivocationProof, DecodeError> {
+        Ok(EquivocationProof {
+            round: Round(self.u32()?),
+            author: ValidatorIndex(self.u16()?),
+            first: (self.digest()?, self.signature()?),
+            second: (self.digest()?, self.signature()?),
+        })
+    }
+
     /// A list whose count was read: refused above what is allowed, before anything is allocated, and then allocated
     /// for no more items than the bytes at hand can hold (V33).
     pub(crate) fn list<T>(
@@ -202,7 +211,7 @@ pub(crate) const BLOCK_REF_BYTES: usize = 4 + 2 + 32;
 /// Bytes of an encoded commit vote.
 pub(crate) const COMMIT_VOTE_BYTES: usize = 8 + 32;
 /// Bytes of an encoded equivocation proof.
-const PROOF_BYTES: usize = 4 + 2 + 2 * (32 + 64);
+pub(crate) const PROOF_BYTES: usize = 4 + 2 + 2 * (32 + 64);
 
 /// Appends values in their canonical bytes.
 pub(crate) trait Put: BufMut {
@@ -314,17 +323,7 @@ fn read_header(reader: &mut Reader<'_>) -> Result<(Header, usize), DecodeError> 
             item_bytes: PROOF_BYTES,
             allowed: EVIDENCE_MAX,
         },
-        |r| {
-            let (round, author) = (Round(r.u32()?), ValidatorIndex(r.u16()?));
-            let first = (r.digest()?, r.signature()?);
-            let second = (r.digest()?, r.signature()?);
-            Ok(EquivocationProof {
-                round,
-                author,
-                first,
-                second,
-            })
-        },
+        Reader::evidence,
     )?;
     let body_length = reader.position();
     let count = usize::from(reader.u8()?);

@@ -295,6 +295,13 @@ impl Committee {
         &self.roster
     }
 
+    /// What part of its base stake counts for a member, in units of [`crate::ONE`] (R30).
+    #[must_use]
+    pub fn rho(&self, index: ValidatorIndex) -> u32 {
+        let seat = self.member(index).and_then(|m| self.roster.seat(&m.key));
+        seat.map_or(0, |seat| seat.rho)
+    }
+
     /// Mode, `f` and `c`.
     #[must_use]
     pub fn bounds(&self) -> FaultBounds {

@@ -77,6 +77,8 @@ mod committee;
 pub mod crypto;
 mod dag;
 mod epoch;
+mod evidence;
+mod evidence_file;
 mod fetch;
 mod finality;
 mod grounding;
@@ -99,7 +101,7 @@ pub mod testing;
 mod thresholds;
 mod verify;
 
-pub use block::{Block, BlockRef, Header, Payload, Proposal, Slot};
+pub use block::{Block, BlockRef, EquivocationProof, Header, Payload, Proposal, Slot};
 pub use codec::DecodeError;
 pub use commit::{COMMIT_RECORD_VERSION, Commit, CommitRecord, CommittedBlock, digest_of};
 pub use committee::{
@@ -109,16 +111,18 @@ pub use epoch::{
     Authority, Change, ChangeOutcome, ChangeRequest, Charter, EpochEnd, EpochRule, EpochTerms,
     FixedCommittee, Origin, Roster, RosterError, Seat, VotedChanges,
 };
+pub use evidence_file::{EvidenceFault, EvidenceFile, EvidenceFileError};
 pub use finality::CommitCertificate;
 pub use id::{CommitIndex, IdMap, Round, Time, ValidatorIndex};
 pub use input::{Delivery, Link, Pending};
 pub use message::Message;
 pub use order::Path;
 pub use output::{Outcome, Output, PayloadRoom, PersistTicket};
-pub use recover::{RecoverError, Recovered};
+pub use recover::{RecoverError, Recovered, replay_scores};
 pub use replica::{ProposalContent, Replica, ReplicaConfig, ReplicaStatus};
 pub use reputation::{
-    Mark, ONE, ReputationParams, RoundStanding, SlotOutcome, SlotStanding, Standing,
+    Eligibility, Leading, Mark, ONE, ReplayedCommit, ReputationParams, RoundStanding, Scoring,
+    SlotOutcome, SlotStanding, Standing,
 };
 pub use thresholds::{
     FaultBounds, Mode, Profile, Rule, ThresholdError, Thresholds, UnknownProfile,

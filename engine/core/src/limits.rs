@@ -76,8 +76,10 @@ pub const REPLAY_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const OPEN_VOTES_PER_AUTHOR_MAX: usize = 256;
 /// Accepted blocks' records that may wait for the next `Persist` before one is made for them alone.
 pub const RECORDS_WAITING_MAX: usize = 256;
-/// Equivocation proofs kept until they are read (R12).
-pub const EVIDENCE_KEPT_MAX: usize = 1024;
+/// Equivocation proofs kept about one validator in one epoch (R12); one of them is enough to slash it.
+pub const EVIDENCE_AUTHOR_MAX: usize = 8;
+/// Equivocation proofs in one evidence file: as many as one validator keeps.
+pub const EVIDENCE_FILE_MAX: usize = VALIDATORS_MAX * EVIDENCE_AUTHOR_MAX;
 
 // ---- Time, in microseconds of the core's clock ----
 
@@ -119,6 +121,8 @@ const _: () = assert!(SUSPENDED_PEER_BYTES_MAX <= SUSPENDED_BYTES_MAX);
 const _: () = assert!(
     256 + VALIDATORS_MAX * 38 + COMMIT_VOTES_MAX * 40 + EVIDENCE_MAX * 198 + 64 <= HEADER_BYTES_MAX
 );
+// A sinner whose proofs are all kept does not fill a block for longer than a few rounds.
+const _: () = assert!(EVIDENCE_AUTHOR_MAX <= 2 * EVIDENCE_MAX);
 const _: () = assert!(FETCH_RETRY_MIN_US <= FETCH_RETRY_US);
 const _: () = assert!(FETCH_RETRY_US <= FETCH_RETRY_BASE_MAX_US);
 const _: () = assert!(FETCH_RETRY_BASE_MAX_US <= FETCH_RETRY_MAX_US);

@@ -92,6 +92,8 @@ bugs! {
 
     VoidDropped, 12, "the second block of a slot keeps its payload";
     VoidByArrival, 12, "the block of a slot that arrived second is void, not the one ordered second";
+    EvidenceNever, 12, "no own block carries a proof of equivocation";
+    EvidenceTwice, 12, "every own block carries a proof again until its author is slashed";
     BrakeDropped, 13, "own payload is proposed without end while nothing commits";
 
     WeightPerBlock, 14, "weights are added up by block, not by author";

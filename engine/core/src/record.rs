@@ -9,12 +9,14 @@
 //! | `Commits` | index | commit record |
 //! | `Tip` | epoch | index of the last commit, little-endian |
 //! | `Reputation` | epoch | scores and schedules after a recent commit |
+//! | `Evidence` | epoch, author, round | a proof of equivocation |
 //! | `Agenda` | epoch | votes for changes and the next charter |
 //! | `EpochEnd` | epoch | the last commit, its certificate, the next charter |
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::block::{Block, BlockRef, Proposal, Slot};
+use crate::block::{Block, BlockRef, EquivocationProof, Proposal, Slot};
+use crate::codec::{PROOF_BYTES, Put, Reader};
 use crate::commit::CommitRecord;
 use crate::committee::Committee;
 use crate::crypto::Digest;
@@ -40,6 +42,8 @@ pub enum RecordTable {
     Tip = 5,
     /// Scores and schedules after a recent commit; 6 belongs to the shell.
     Reputation = 7,
+    /// Proofs of equivocation.
+    Evidence = 8,
     /// Votes for changes and the next epoch's charter, after the last commit that moved them.
     Agenda = 9,
     /// How an epoch ended.
@@ -122,6 +126,14 @@ pub fn epoch_key(epoch: u64) -> Bytes {
     Bytes::copy_from_slice(&epoch.to_be_bytes())
 }
 
+fn evidence_key(epoch: u64, slot: Slot) -> Bytes {
+    let mut key = BytesMut::with_capacity(14);
+    key.put_u64(epoch);
+    key.put_u16(slot.author.0);
+    key.put_u32(slot.round.0);
+    key.freeze()
+}
+
 impl Record {
     fn new(table: RecordTable, key: Bytes, value: Bytes) -> Self {
         Self { table, key, value }
@@ -186,6 +198,15 @@ impl Record {
     pub(crate) fn reputation(epoch: u64, snapshot: Bytes) -> Self {
         Self::new(RecordTable::Reputation, epoch_key(epoch), snapshot)
     }
+
+    /// A proof of equivocation, kept for the epoch (R12).
+    #[must_use]
+    pub fn evidence(epoch: u64, proof: &EquivocationProof) -> Self {
+        let mut value = BytesMut::with_capacity(PROOF_BYTES);
+        value.put_evidence(proof);
+        let key = evidence_key(epoch, proof.slot());
+        Self::new(RecordTable::Evidence, key, value.freeze())
+    }
 }
 
 /// Why a stored block or commit could not be read.
@@ -231,4 +252,41 @@ fn read_payload<S: RecordSource>(
         .read(RecordTable::Payloads, &key)
         .map_err(ReadError::Store)?;
     payload.ok_or(ReadError::Damaged(Reject::Payload))
+}
+
+/// Reads an epoch's proofs of equivocation back, by author and round (R12).
+///
+/// # Errors
+/// When the store fails, or a record is not a proof about the slot in its key.
+pub fn read_evidence<S: RecordSource>(
+    source: &S,
+    epoch: u64,
+) -> Result<Vec<EquivocationProof>, ReadError<S::Error>> {
+    let mut found = Ok(Vec::new());
+    let visit = &mut |key: &[u8], value: &[u8]| {
+        let ours = key.starts_with(&epoch.to_be_bytes());
+        if let (true, Ok(proofs)) = (ours, &mut found) {
+            match read_proof(epoch, key, value) {
+                Ok(proof) => proofs.push(proof),
+                Err(reject) => found = Err(ReadError::Damaged(reject)),
+            }
+        }
+        ours && found.is_ok()
+    };
+    source
+        .scan(RecordTable::Evidence, &epoch_key(epoch), visit)
+        .map_err(ReadError::Store)?;
+    found
+}
+
+fn read_proof(epoch: u64, key: &[u8], value: &[u8]) -> Result<EquivocationProof, Reject> {
+    let bytes = Bytes::copy_from_slice(value);
+    let mut reader = Reader::new(&bytes);
+    let proof = reader.evidence().map_err(Reject::Malformed)?;
+    reader.finish().map_err(Reject::Malformed)?;
+    if evidence_key(epoch, proof.slot()) == key {
+        Ok(proof)
+    } else {
+        Err(Reject::Evidence)
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::block::{BlockRef, Payload, Proposal};
+use crate::block::{BlockRef, EquivocationProof, Payload, Proposal};
 use crate::codec::{DecodeError, decode_unsigned_header};
 use crate::commit::{CommitRecord, digest_of};
 use crate::committee::Committee;
@@ -15,9 +15,9 @@ use crate::epoch::{Agenda, EpochEnd, Origin};
 use crate::id::{CommitIndex, Round, ValidatorIndex};
 use crate::record::{
     ReadError, Record, RecordSource, RecordTable, commit_key, epoch_key, header_key, payload_key,
-    read_block, round_key,
+    read_block, read_evidence, round_key,
 };
-use crate::reputation::{Reputation, Scored};
+use crate::reputation::{ReplayedCommit, Reputation, Scoring};
 use crate::verify::{Reject, VerifiedBlock, read_stored_header};
 
 /// What a store says about the past: the last commit, the blocks above the gc round, the last own header.
@@ -39,6 +39,8 @@ pub struct Recovered {
     pub(crate) origin: Origin,
     /// Votes for changes as they were written down last; none before the first commit.
     pub(crate) agenda: Option<Box<Agenda>>,
+    /// Proofs of equivocation, whether or not the sequence holds them (R12).
+    pub(crate) evidence: Vec<EquivocationProof>,
     /// Scores and schedules after the last commit; none before the first.
     pub(crate) reputation: Option<Box<Reputation>>,
 }
@@ -96,6 +98,7 @@ impl Recovered {
         };
         recovered.load_blocks(source, committee, (floor, gc_round))?;
         recovered.own = own_header(source, committee, me)?;
+        recovered.evidence = read_evidence(source, epoch).map_err(RecoverError::from_read)?;
         Ok(recovered)
     }
 
@@ -295,29 +298,77 @@ fn recent_commits<S: RecordSource>(
     Ok(committed)
 }
 
+/// Replays the scores of the stored commits, and shows each commit to `visit`; `None` when there is no commit. It begins
+/// with the epoch's first commit, or after the stored snapshot when retention has removed earlier ones (R31).
+///
+/// # Errors
+/// When the store fails, belongs to another chain, or contradicts itself.
+pub fn replay_scores<S: RecordSource>(
+    source: &S,
+    committee: &Arc<Committee>,
+    visit: &mut dyn FnMut(ReplayedCommit<'_>),
+) -> Result<Option<Scoring>, RecoverError<S::Error>> {
+    match read(source, RecordTable::Epoch, &epoch_key(committee.epoch()))? {
+        Some(chain) if chain.as_ref() == committee.chain().as_bytes() => {}
+        Some(_) => return Err(RecoverError::OtherChain),
+        None => return Recovered::load_fresh(source).map(|_| None),
+    }
+    let Some((last, _)) = last_commit(source, committee)? else {
+        return Ok(None);
+    };
+    let start = match before_first(source, committee, &last) {
+        Ok(before) => (before, Reputation::new(Arc::clone(committee))),
+        Err(RecoverError::Reputation(_)) => snapshot(source, committee, &last)?,
+        Err(other) => return Err(other),
+    };
+    replay_after(source, start, &last, visit).map(Some)
+}
+
 /// Scores and schedules after the last commit: the snapshot's, and the commits after it replayed.
 fn replay<S: RecordSource>(
     source: &S,
     committee: &Arc<Committee>,
     last: &CommitRecord,
 ) -> Result<Reputation, RecoverError<S::Error>> {
-    let epoch = committee.epoch();
-    let snapshot = read(source, RecordTable::Reputation, &epoch_key(epoch))?;
-    let (done, mut reputation) = match snapshot {
-        Some(bytes) => Reputation::restore(&bytes, committee).map_err(RecoverError::Commit)?,
+    let start = snapshot(source, committee, last)?;
+    let scores = replay_after(source, start, last, &mut |_| {})?;
+    Ok(scores.reputation)
+}
+
+/// The stored scores with the commit that they are after; those of the epoch's start if there are none.
+fn snapshot<S: RecordSource>(
+    source: &S,
+    committee: &Arc<Committee>,
+    last: &CommitRecord,
+) -> Result<(CommitIndex, Reputation), RecoverError<S::Error>> {
+    let key = epoch_key(committee.epoch());
+    match read(source, RecordTable::Reputation, &key)? {
+        Some(bytes) => Reputation::restore(&bytes, committee).map_err(RecoverError::Commit),
         None => {
             let before = before_first(source, committee, last)?;
-            (before, Reputation::new(Arc::clone(committee)))
+            Ok((before, Reputation::new(Arc::clone(committee))))
         }
-    };
+    }
+}
+
+/// Scores every commit after `done` up to the last one, and compares with what its record names.
+fn replay_after<S: RecordSource>(
+    source: &S,
+    (done, reputation): (CommitIndex, Reputation),
+    last: &CommitRecord,
+    visit: &mut dyn FnMut(ReplayedCommit<'_>),
+) -> Result<Scoring, RecoverError<S::Error>> {
     if done > last.index {
         return Err(RecoverError::Reputation(done));
     }
+    let mut scores = Scoring { reputation };
+    let epoch = scores.committee().epoch();
     for index in (done.0 + 1..=last.index.0).map(CommitIndex) {
         let (record, _) = read_commit(source, index)?.ok_or(RecoverError::Reputation(index))?;
         let mut headers = Vec::with_capacity(record.blocks.len());
         for (block, _) in &record.blocks {
-            let bytes = read(source, RecordTable::Headers, &header_key(epoch, block))?;
+            let key = header_key(epoch, block);
+            let bytes = read(source, RecordTable::Headers, &key)?;
             let bytes = bytes.ok_or(RecoverError::Reputation(index))?;
             let (found, header) = read_stored_header(&bytes).map_err(RecoverError::Block)?;
             if found != *block {
@@ -329,17 +380,18 @@ fn replay<S: RecordSource>(
             .iter()
             .map(|(block, header)| (*block, header))
             .collect();
-        reputation.handle_commit(Scored {
-            leader: record.leader,
-            skipped: &record.skipped,
-            blocks: &blocks,
-        });
-        if !reputation.matches(&record) {
+        scores.commit(&record, &blocks);
+        if !scores.reputation.matches(&record) {
             return Err(RecoverError::Reputation(index));
         }
+        visit(ReplayedCommit {
+            record: &record,
+            blocks: &blocks,
+            scores: &scores,
+        });
     }
-    if reputation.matches(last) {
-        Ok(reputation)
+    if scores.reputation.matches(last) {
+        Ok(scores)
     } else {
         Err(RecoverError::Reputation(last.index))
     }
@@ -401,7 +453,7 @@ pub enum RecoverError<E> {
     BrokenChain(CommitIndex),
     /// The scores after this commit are missing, or not those that its record names.
     Reputation(CommitIndex),
-    /// A stored block is damaged.
+    /// A stored block or proof is damaged.
     Block(Reject),
     /// A stored commit or own header is damaged.
     Commit(DecodeError),
@@ -436,7 +488,7 @@ impl<E: fmt::Display> fmt::Display for RecoverError<E> {
             Self::Reputation(index) => {
                 write!(f, "the scores after commit {index} cannot be replayed")
             }
-            Self::Block(reject) => write!(f, "a stored block is damaged: {reject}"),
+            Self::Block(reject) => write!(f, "a stored block or proof is damaged: {reject}"),
             Self::Commit(error) => write!(f, "a stored record is damaged: {error}"),
         }
     }

@@ -1,14 +1,15 @@
 //! One validator's protocol state: wires the rules together and contains none itself.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::block::{Block, BlockRef, Slot};
+use crate::block::{Block, BlockRef, EquivocationProof, Slot};
 use crate::commit::CommitRecord;
 use crate::committee::{AuthorSet, Committee};
 use crate::crypto::{Digest, Signature};
 use crate::dag::Dag;
 use crate::epoch::{Agenda, Change, ChangeOutcome, EpochEnd, EpochRule, Origin};
+use crate::evidence::Evidence;
 use crate::fetch::Fetch;
 use crate::finality::Finality;
 use crate::grounding::Grounding;
@@ -24,6 +25,7 @@ use crate::round_clock::RoundClock;
 use crate::suspended::Suspended;
 use crate::verify::{SignedVotes, VerifiedBlock};
 
+mod accuse;
 mod admit;
 mod checks;
 mod ending;
@@ -77,8 +79,7 @@ pub struct Replica {
 
     /// Blocks whose parents are all here, to be accepted in this step.
     ready: VecDeque<VerifiedBlock>,
-    /// Slots known to hold two signed headers (R12).
-    equivocations: BTreeSet<Slot>,
+    evidence: Evidence,
     /// Bytes of blocks on slots that were already occupied, by author (R6).
     extra_bytes: Vec<usize>,
     connected: AuthorSet,
@@ -285,7 +286,7 @@ impl Replica {
             waiting_records: self.records.len(),
             missing_blocks: self.fetch.len(),
             accepted_blocks: self.accepted_blocks,
-            equivocations: self.equivocations.len(),
+            equivocations: self.evidence.len(),
             leader_timeout_us: self.clock.leader_timeout_us(),
             amnesia: self.amnesia,
         }
@@ -295,6 +296,17 @@ impl Replica {
     #[must_use]
     pub fn reputation(&self, validator: ValidatorIndex) -> Option<Standing> {
         self.reputation.standing(validator)
+    }
+
+    /// The proofs of equivocation that are kept, by author and round (R12).
+    pub fn evidence(&self) -> impl Iterator<Item = &EquivocationProof> {
+        self.evidence.proofs()
+    }
+
+    /// R26: whether the sequence shows that a validator equivocated.
+    #[must_use]
+    pub fn is_slashed(&self, validator: ValidatorIndex) -> bool {
+        self.reputation.is_slashed(validator)
     }
 
     fn last_index(&self) -> CommitIndex {
@@ -411,7 +423,7 @@ pub struct ReplicaStatus {
     pub missing_blocks: usize,
     /// Blocks accepted since the start.
     pub accepted_blocks: u64,
-    /// Slots known to hold two signed headers, above the gc round.
+    /// Slots known to hold two signed headers, at most eight of each author (R12).
     pub equivocations: usize,
     /// How long a missing leader is waited for (R9), in microseconds.
     pub leader_timeout_us: u64,

@@ -21,7 +21,7 @@ use crate::block::{BlockRef, Header, Slot};
 use crate::commit::CommitRecord;
 use crate::committee::Committee;
 use crate::crypto::Digest;
-use crate::id::{CommitIndex, Round};
+use crate::id::{CommitIndex, Round, ValidatorIndex};
 use crate::order::ROUNDS_BACK;
 use crate::order::schedule::{Schedule, Schedules};
 
@@ -30,13 +30,15 @@ mod explain;
 mod mark;
 mod params;
 mod rounds;
+mod scoring;
 mod snapshot;
 mod table;
 mod weights;
 
-pub use explain::{RoundStanding, SlotOutcome, SlotStanding, Standing};
+pub use explain::{Eligibility, Leading, RoundStanding, SlotOutcome, SlotStanding, Standing};
 pub use mark::{Mark, ONE};
 pub use params::ReputationParams;
+pub use scoring::{ReplayedCommit, Scoring};
 
 pub(crate) use eligible::pool;
 pub(crate) use weights::reweigh;
@@ -183,6 +185,11 @@ impl Reputation {
         committee: &Arc<Committee>,
     ) -> Result<(CommitIndex, Self), crate::codec::DecodeError> {
         snapshot::decode(bytes, committee)
+    }
+
+    /// Whether the sequence holds two blocks of one slot of this validator, or a proof about it.
+    pub(crate) fn is_slashed(&self, validator: ValidatorIndex) -> bool {
+        self.table.slashed.contains(validator)
     }
 
     /// Whether a commit's record names these scores and the schedule in force for its leader (R21).

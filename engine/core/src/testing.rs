@@ -20,7 +20,6 @@ pub mod marks;
 mod random;
 mod reference;
 mod reference_scores;
-mod scoring;
 
 pub use builder::{
     AcceptAll, Draft, Signing, VALID_CHECK, build, committee, committee_with, full_dag, keypair,
@@ -32,9 +31,8 @@ pub use random::{Chance, RandomDag, Shape, delivery};
 pub use reference::{Answer, AnswerCommit, plain_commits, reference_answer, reference_decisions};
 pub use reference_scores::{
     PlainBlock, PlainCommit, ReferenceReputation, ReferenceSchedule, ReferenceScores,
-    initial_schedule, reference_scores, schedule_of,
+    ReferenceSums, initial_schedule, reference_scores, schedule_of,
 };
-pub use scoring::Scoring;
 
 use crate::committee::{AuthorSet, Committee};
 use crate::id::{Round, ValidatorIndex};

@@ -326,10 +326,7 @@ fn check_parent(header: &Header, parent: &BlockRef, committee: &Committee) -> Re
 /// R4.5: whether a proof shows two headers of one slot, both signed for this chain and epoch (R12).
 #[must_use]
 pub fn verify_evidence(proof: &EquivocationProof, committee: &Committee) -> bool {
-    let slot = Slot {
-        round: proof.round,
-        author: proof.author,
-    };
+    let slot = proof.slot();
     let signed = |(digest, signature): &(Digest, Signature)| {
         let message = preimage(committee.chain(), committee.epoch(), slot, digest);
         committee.verifies(proof.author, &message, signature)

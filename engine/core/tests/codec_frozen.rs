@@ -11,12 +11,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use probity_core::block::{CommitVote, EquivocationProof, genesis_ref};
 use probity_core::crypto::{Digest, Signature};
+use probity_core::limits::EVIDENCE_FILE_MAX;
 use probity_core::testing::{
     Committer, Draft, Signing, committee, full_dag, proposal, sign, slots, slots_with_scores,
 };
 use probity_core::{
-    Block, BlockRef, COMMIT_RECORD_VERSION, CommitIndex, CommitRecord, Committee, FaultBounds,
-    Message, Mode, Payload, Proposal, Round, Slot, ValidatorIndex,
+    Block, BlockRef, COMMIT_RECORD_VERSION, CommitIndex, CommitRecord, Committee, DecodeError,
+    EvidenceFile, EvidenceFileError, FaultBounds, Message, Mode, Payload, Proposal, Round, Slot,
+    ValidatorIndex,
 };
 
 fn four() -> Committee {
@@ -76,6 +78,13 @@ fn full_block(committee: &Committee) -> Block {
         digest: Digest([6; 32]),
     }];
     sign(Proposal::new(header, payload))
+}
+
+fn evidence_file(committee: &Committee) -> EvidenceFile {
+    let header = full_block(committee).header().clone();
+    let mut other = header.evidence[0].clone();
+    other.round = Round(6);
+    EvidenceFile::new(committee, vec![header.evidence[0].clone(), other]).unwrap()
 }
 
 fn record() -> CommitRecord {
@@ -160,6 +169,51 @@ fn commit_records_are_frozen() {
         record.digest()
     );
     frozen("commit_record.hex", &text);
+}
+
+#[test]
+fn evidence_files_are_frozen() {
+    let file = evidence_file(&four());
+    let text = format!("file: {}\n", hex::encode(file.encode()));
+    frozen("evidence_file.hex", &text);
+}
+
+#[test]
+fn an_evidence_file_has_one_encoding_and_anything_else_is_refused() {
+    let file = evidence_file(&four());
+    let bytes = file.encode();
+    assert_eq!(EvidenceFile::decode(&bytes), Ok(file.clone()));
+    for length in 0..bytes.len() {
+        let short = EvidenceFile::decode(&bytes.slice(..length));
+        assert_eq!(short, Err(EvidenceFileError::Malformed(DecodeError::Short)));
+    }
+    let changed = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut changed = bytes.to_vec();
+        change(&mut changed);
+        EvidenceFile::decode(&Bytes::from(changed)).map(|_| ())
+    };
+    let trailing = EvidenceFileError::Malformed(DecodeError::Trailing);
+    assert_eq!(changed(&|b| b.push(0)), Err(trailing));
+    assert_eq!(changed(&|b| b[0] ^= 1), Err(EvidenceFileError::Magic));
+    assert_eq!(changed(&|b| b[8] = 2), Err(EvidenceFileError::Version(2)));
+    let proofs = EVIDENCE_FILE_MAX;
+    let too_many = u32::try_from(proofs + 1).unwrap().to_le_bytes();
+    let limit = DecodeError::Limit {
+        what: "proofs",
+        found: proofs + 1,
+        allowed: proofs,
+    };
+    assert_eq!(
+        changed(&|b| b[50..54].copy_from_slice(&too_many)),
+        Err(EvidenceFileError::Malformed(limit))
+    );
+    let none = |b: &mut Vec<u8>| {
+        b[50] = 0;
+        b.truncate(54);
+    };
+    assert_eq!(changed(&none), Err(EvidenceFileError::Empty));
+    let twice = |b: &mut Vec<u8>| b[54] = 7;
+    assert_eq!(changed(&twice), Err(EvidenceFileError::Order));
 }
 
 #[test]

@@ -9,10 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use probity_core::testing::{
-    AnswerCommit, Chance, Committed, Committer, RandomDag, ReferenceScores, Shape, committee_with,
-    delivery, plain_commits, reference_answer, reference_scores,
+    AnswerCommit, Chance, Committed, Committer, RandomDag, ReferenceScores, ReferenceSums, Shape,
+    committee_with, delivery, plain_commits, reference_answer, reference_scores, schedule_of,
 };
-use probity_core::{Block, Committee, FaultBounds, Mode, ReputationParams, ValidatorIndex};
+use probity_core::{
+    Block, Committee, Eligibility, FaultBounds, Mode, ReputationParams, Round, SlotOutcome,
+    SlotStanding, Standing, ValidatorIndex,
+};
 
 /// What a run of seeds has met, so that a generator gone dull fails the test.
 #[derive(Default)]
@@ -160,25 +163,55 @@ fn check(committer: &Committer, dag: &RandomDag, met: Option<&Met>) {
     met[3].fetch_add(scores.slashed.len() as u64, Relaxed);
 }
 
-/// R31: what the explanation lists adds up to the score.
+/// R31: what the explanation lists adds up to the score, and its sums are the reference's.
 fn check_explanations(committer: &Committer, committee: &Committee, scores: &ReferenceScores) {
-    let newest = scores.schedules.last().unwrap();
     for validator in committee.indices() {
         let standing = committer.reputation(validator).unwrap();
         assert_eq!(standing.score, scores.scores[validator.position()]);
+        assert_eq!(standing.median, scores.median);
         assert_eq!(standing.slashed, scores.slashed.contains(&validator));
-        assert_eq!(standing.schedule, scores.schedules.len() as u64 - 1);
-        let eligible = newest.pool.iter().any(|(leader, _)| *leader == validator);
-        assert_eq!(standing.eligible, eligible);
+        assert_eq!(standing.weight, committee.weight(validator));
+        check_leading(&standing, scores);
+        let sums = scores.sums[validator.position()];
+        let found = ReferenceSums {
+            points: standing.points.into(),
+            slots: standing.slots.into(),
+            skipped: standing.skipped.into(),
+            merit: standing.merit.into(),
+        };
+        assert_eq!(found, sums);
+        assert_eq!(standing.scored_rounds, scores.scored_rounds);
+        let share = sums.merit.checked_div(2 * u128::from(scores.scored_rounds));
+        assert_eq!(standing.merit_share.map(u128::from), share);
         let points: u64 = standing.rounds.iter().map(|r| u64::from(r.points)).sum();
         assert_eq!(points, standing.points);
         assert_eq!(standing.slots_led.len(), standing.slots as usize);
+        let skipped = |slot: &&SlotStanding| slot.outcome == SlotOutcome::Skipped;
+        let skipped = standing.slots_led.iter().filter(skipped).count();
+        assert_eq!(skipped, standing.skipped as usize);
         for pair in standing.rounds.windows(2) {
             assert_eq!(pair[0].round.next(), pair[1].round);
         }
     }
     let nobody = ValidatorIndex(u16::try_from(committee.size()).unwrap());
     assert_eq!(committer.reputation(nobody), None);
+}
+
+fn check_leading(standing: &Standing, scores: &ReferenceScores) {
+    let in_force = schedule_of(&scores.schedules, Round(scores.scored_rounds + 3));
+    let newest = scores.schedules.len() - 1;
+    for (leading, number) in [(standing.in_force, in_force), (standing.newest, newest)] {
+        let schedule = &scores.schedules[number];
+        let found = (leading.schedule, leading.start);
+        assert_eq!(found, (number as u64, schedule.start));
+        let mut pool = schedule.pool.iter();
+        let expected = match pool.any(|(leader, _)| *leader == standing.validator) {
+            true => Eligibility::Eligible,
+            false if standing.slashed => Eligibility::Slashed,
+            false => Eligibility::LowScore,
+        };
+        assert_eq!(leading.eligibility, expected);
+    }
 }
 
 /// R36: a validator that stops somewhere and starts again scores and orders as before.

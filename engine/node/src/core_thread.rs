@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use probity_core::crypto::Keypair;
 use probity_core::{
     BlockRef, Commit, Delivery, Link, Message, Outcome, Output, Path, Payload, PayloadRoom,
-    Pending, PersistTicket, ProposalContent, Replica, ReplicaStatus, Round, SignedVotes, Time,
-    ValidatorIndex,
+    Pending, PersistTicket, ProposalContent, Replica, ReplicaStatus, Round, SignedVotes, Standing,
+    Time, ValidatorIndex,
 };
 use probity_transport::Lane;
 
@@ -47,6 +47,13 @@ pub(crate) enum Input {
     Replay(ValidatorIndex, Round),
 }
 
+/// Somebody wants to know why a validator's score is what it is (R31).
+pub(crate) struct Question {
+    pub(crate) validator: ValidatorIndex,
+    /// Has room for the answer.
+    pub(crate) reply: Sender<Option<Standing>>,
+}
+
 /// The clock that the replica sees: microseconds since the node started.
 #[derive(Clone, Copy)]
 pub(crate) struct Clock(Instant);
@@ -64,6 +71,7 @@ impl Clock {
 /// What the core hears.
 pub(crate) struct Ears {
     pub(crate) inputs: Receiver<Input>,
+    pub(crate) questions: Receiver<Question>,
     pub(crate) bell: Bell,
     pub(crate) durable: Durable,
 }
@@ -115,6 +123,7 @@ impl Core {
             let started = Instant::now();
             self.take_inputs();
             self.carry_out();
+            self.answer();
             self.show_status(started);
         }
         *self.hands.status.lock() = self.replica.status();
@@ -123,7 +132,7 @@ impl Core {
 
     /// Sleeps until something arrives or is due.
     fn wait(&self) {
-        if !self.ears.inputs.is_empty() {
+        if !self.ears.inputs.is_empty() || !self.ears.questions.is_empty() {
             return;
         }
         let now = self.clock.now();
@@ -240,6 +249,17 @@ impl Core {
                 | Output::ServeReplay { .. }) => self.send(to_peers),
             }
         }
+    }
+
+    /// One question a step, so that whoever asks much holds up little: an answer is copied from two windows of at most
+    /// 512 and 4096 rounds.
+    fn answer(&self) {
+        let Ok(question) = self.ears.questions.try_recv() else {
+            return;
+        };
+        let standing = self.replica.reputation(question.validator);
+        // Who asked may have gone.
+        let _: Result<(), _> = question.reply.try_send(standing);
     }
 
     fn send(&self, output: Output) {

@@ -61,6 +61,23 @@ pub enum SubmitError {
     Stopped(StopReason),
 }
 
+/// Why a validator's standing is not known.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum ReputationError {
+    /// The scores of another epoch than the running one are not held.
+    #[error("the scores of epoch {asked} are not held; epoch {running} is running")]
+    NotHeld {
+        /// The epoch that was asked for.
+        asked: u64,
+        /// The one that the node is in.
+        running: u64,
+    },
+    /// The node runs no longer; [`replay_scores`](crate::replay_scores) reads its storage.
+    #[error("the node has stopped: {0}")]
+    Stopped(StopReason),
+}
+
 /// Why a stream of commits ended.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
@@ -104,6 +121,13 @@ impl Error {
         match error {
             probity_core::RecoverError::Store(error) => Self::Storage(error),
             contents => Self::Recover(contents.to_string()),
+        }
+    }
+
+    pub(crate) fn read(error: probity_core::record::ReadError<StorageError>) -> Self {
+        match error {
+            probity_core::record::ReadError::Store(error) => Self::Storage(error),
+            probity_core::record::ReadError::Damaged(why) => Self::Recover(why.to_string()),
         }
     }
 }

@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use probity_core::{CommitIndex, ReplicaStatus, Round};
+use probity_core::{
+    CommitIndex, EquivocationProof, EvidenceFile, ReplicaStatus, Round, Standing, ValidatorIndex,
+};
 use probity_storage::Storage;
 use probity_transport::Transport;
 
 use crate::commits::{CommitLog, CommitStream};
 use crate::config::Config;
-use crate::error::{Error, SubmitError};
+use crate::desk::Desk;
+use crate::error::{Error, ReputationError, SubmitError};
+use crate::evidence;
 use crate::health::{Health, StopReason};
 use crate::intake::Intake;
 use crate::links::Links;
@@ -36,6 +40,7 @@ pub(crate) struct Shared {
     pub(crate) log: Arc<CommitLog>,
     pub(crate) links: Arc<Links>,
     pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) desk: Desk,
     pub(crate) replica: Arc<Mutex<ReplicaStatus>>,
     pub(crate) health: Arc<Health>,
     pub(crate) metrics: Arc<Metrics>,
@@ -157,6 +162,44 @@ impl Node {
             storage_used_bytes: space.map(|space| space.used_bytes),
             storage_limit_bytes: space.map(|space| space.limit_bytes),
         }
+    }
+
+    /// The proofs of equivocation that are stored here, by author and round: at most eight about each validator.
+    ///
+    /// # Errors
+    /// When the storage does not answer.
+    pub fn evidence(&self) -> Result<Vec<EquivocationProof>, Error> {
+        evidence::proofs(&self.shared.storage, self.shared.links.committee())
+    }
+
+    /// The same as a file that anybody with `committee.toml` can verify; `None` without a proof.
+    ///
+    /// # Errors
+    /// When the storage does not answer.
+    pub fn evidence_file(&self) -> Result<Option<EvidenceFile>, Error> {
+        let proofs = self.evidence()?;
+        Ok(EvidenceFile::new(self.shared.links.committee(), proofs))
+    }
+
+    /// Why a validator's score is what it is after the last commit: its merit, whether it leads slots, its weight, and
+    /// the rounds and slots that moved them (R31); `None` if the committee has no such validator. Blocks the thread
+    /// until the core, which answers between two steps, comes to it.
+    ///
+    /// # Errors
+    /// When `epoch` is not the running one, or the node has stopped.
+    pub fn reputation(
+        &self,
+        validator: ValidatorIndex,
+        epoch: u64,
+    ) -> Result<Option<Standing>, ReputationError> {
+        let running = self.shared.links.committee().epoch();
+        if epoch != running {
+            return Err(ReputationError::NotHeld {
+                asked: epoch,
+                running,
+            });
+        }
+        self.shared.desk.ask(validator, &self.shared.health)
     }
 
     /// All metrics in the text format of Prometheus.

@@ -12,6 +12,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use crate::allowance::Allowances;
 use crate::commits::CommitLog;
 use crate::core_thread::{Clock, Core, Ears, Hands};
+use crate::desk::Desk;
 use crate::error::Error;
 use crate::health::{Health, panicked, spawn};
 use crate::intake::{self, Intake, IntakeLimits};
@@ -28,6 +29,8 @@ use crate::wake::{Bell, ToCore};
 
 /// Inputs that wait for the core.
 const CORE_QUEUE: usize = 4096;
+/// Questions that wait for the core.
+const QUESTIONS: usize = 16;
 /// Requests that wait for the disk.
 const PERSIST_QUEUE: usize = 1024;
 
@@ -85,6 +88,7 @@ pub(crate) fn start(builder: NodeBuilder) -> Result<Shared, Error> {
     let status = Arc::new(Mutex::new(replica.status()));
     let pool = Arc::new(verify_threads(config.tuning.verify_threads, &health)?);
     let (core_sender, inputs) = bounded(CORE_QUEUE);
+    let (question_sender, questions) = bounded(QUESTIONS);
     let (persist_sender, jobs) = bounded(PERSIST_QUEUE);
     let allowances = Arc::new(Allowances::new(links.committee().size()));
     let answers = (Arc::clone(&links), Arc::clone(&allowances));
@@ -137,7 +141,8 @@ pub(crate) fn start(builder: NodeBuilder) -> Result<Shared, Error> {
         clock,
         Ears {
             inputs,
-            bell,
+            questions,
+            bell: bell.clone(),
             durable,
         },
         hands,
@@ -147,6 +152,7 @@ pub(crate) fn start(builder: NodeBuilder) -> Result<Shared, Error> {
         log,
         links,
         storage,
+        desk: Desk::new(question_sender, bell),
         replica: status,
         health,
         metrics,

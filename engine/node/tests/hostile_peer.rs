@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::attacker::{Siege, invented};
 use common::{next, now_ms, wait_until};
-use probity::{CommitIndex, Node};
+use probity::{CommitIndex, EvidenceFile, Node};
 use probity_core::block::{CommitVote, EquivocationProof, Header, Payload};
 use probity_core::crypto::{Digest, Signature};
 use probity_core::limits::REQUEST_REFS_MAX;
@@ -330,6 +330,15 @@ fn two_blocks_for_one_slot_are_evidence_and_the_node_goes_on() {
         });
         siege.assert_goes_on();
         siege.attacker.next_round();
+    }
+    for node in &siege.nodes {
+        assert_eq!(node.evidence().unwrap().len(), 3, "R12: it is stored");
+        let file = node.evidence_file().unwrap().unwrap();
+        let committee = &siege.attacker.committee;
+        let read = EvidenceFile::decode(&file.encode()).unwrap();
+        assert_eq!(read.verify(committee), Ok(()));
+        let accused = read.proofs().iter().all(|p| p.author == siege.attacker.me);
+        assert!(accused);
     }
 }
 

@@ -20,9 +20,10 @@
 //! | `outcomes` | own blocks end once, and as they did | R24 |
 //! | `honest_blocks_valid` | nothing of a correct validator is refused | R4 |
 //! | `no_false_accusation` | evidence holds, against sinners only | R12 |
+//! | `carried_once` | a proof is carried once, and not beside another's | R12 |
 //! | `bounds` | memory under its caps | R6, R12, R25 |
 //!
-//! Liveness is the world's own business (`world/heal.rs`), the application's state too (`application.rs`). The
+//! Liveness is the world's own business (`world/heal.rs`), and so is that equivocators end as slashed; the application's state too (`application.rs`). The
 //! agreed sequence, with the schedules that the slow reference makes of it, is written down once (`ledger`).
 
 #![allow(
@@ -46,6 +47,7 @@ use crate::plan::Plan;
 mod agreement;
 mod bound;
 mod bounds;
+mod carried_once;
 mod certificates;
 mod decisions;
 mod durable;
@@ -175,6 +177,7 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Checker>> {
         Box::new(outcomes::Outcomes::default()),
         Box::new(honest_blocks_valid::HonestBlocksValid),
         Box::new(no_false_accusation::NoFalseAccusation),
+        Box::new(carried_once::CarriedOnce::default()),
         Box::new(bounds::Bounds::default()),
     ];
     if plan.reference {

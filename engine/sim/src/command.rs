@@ -3,6 +3,7 @@
 //! 0: done, every promise kept. 1: a promise was broken, or something went wrong. 2: what was asked for cannot be.
 
 mod dag;
+mod explain;
 mod options;
 mod planted;
 mod replay;
@@ -38,6 +39,8 @@ enum Command {
     Wan(wan::WanArguments),
     /// Draw rounds of the DAG, with what was decided.
     Dag(dag::DagArguments),
+    /// Say why validators' scores are what they are, when the faults of a run end.
+    Explain(explain::ExplainArguments),
     /// Run one validator twice under every script of four rounds.
     Twins(twins::TwinsArguments),
     /// Plant one bug after the other into the core, and count the seeds until it is found (`cargo planted`).
@@ -74,6 +77,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Shrink(arguments) => shrink::shrink(&arguments),
         Command::Wan(arguments) => wan::wan(&arguments),
         Command::Dag(arguments) => dag::dag(&arguments),
+        Command::Explain(arguments) => explain::explain(&arguments),
         Command::Twins(arguments) => twins::twins(&arguments),
         Command::Planted(arguments) => planted::planted(&arguments),
     };

@@ -61,6 +61,11 @@ fn what_cannot_be_is_refused_with_exit_code_2() {
             "dag --seed 1 --rounds 20..10",
             "the range ends before it starts",
         ),
+        (
+            "explain --seed 1 --scenario troubled --validator 10",
+            "the committee has 10",
+        ),
+        ("explain --seed 1 --rounds 3..5", "--validator"),
         ("wan --validators 4", "--regions"),
         ("wan --regions 14", "1 to 13"),
         ("wan --delay 100..50", "the range ends before it starts"),
@@ -227,6 +232,99 @@ fn a_drawing_shows_decisions_as_text_and_as_svg() {
     let svg = std::fs::read_to_string(svg).unwrap();
     assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"));
     assert_eq!(svg.matches("<circle").count(), 12);
+}
+
+/// The words of a validator's row, behind its number.
+fn standing(text: &str, validator: u16) -> Vec<String> {
+    let (_, table) = text.split_once("of median").expect("a table");
+    let row = row(table, &format!("{validator} "));
+    row.split("  ")
+        .map(str::trim)
+        .filter(|c| !c.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn a_crashed_a_slow_and_an_equivocating_validator_are_told_from_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let svg = folder.path().join("scores.svg");
+    let line = "explain --scenario troubled --seed 1 --seconds 15 --reference-every 0";
+    let output = sim(&format!("{line} --plot {}", svg.display()));
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let text = out(&output);
+    let told = |name: &str| -> u16 {
+        let value = row(&text, name);
+        let number = value
+            .split([' ', ','])
+            .find(|word| !word.is_empty())
+            .unwrap();
+        number.parse().unwrap()
+    };
+    let sinner = told("sinners");
+    let whole = text.replace("faults       crash 1, slow 1", "");
+    let of = |name: &str| -> u16 {
+        let value = row(&whole, name);
+        value.split(',').next().unwrap().parse().unwrap()
+    };
+    let (crashed, slow) = (of("crash"), of("slow"));
+    for validator in 0..10 {
+        let cells = standing(&text, validator);
+        let [score, _, merit, leads, _, slashed, rho, ..] = &cells[..] else {
+            panic!("{cells:?}");
+        };
+        let expected = match validator {
+            v if v == sinner => ("no: slashed", "yes"),
+            v if v == crashed || v == slow => ("no: low score", "no"),
+            _ => ("yes", "no"),
+        };
+        assert_eq!((leads.as_str(), slashed.as_str()), expected, "{text}");
+        assert_eq!(rho, "1.000");
+        let (score, merit): (f64, f64) = (score.parse().unwrap(), merit.parse().unwrap());
+        let scores = !(validator == crashed || validator == slow);
+        assert_eq!(scores, score > 50.0 && merit > 0.4, "{text}");
+    }
+    let svg = std::fs::read_to_string(svg).unwrap();
+    assert!(svg.starts_with("<svg"), "{svg}");
+    assert_eq!(svg.matches("<polyline").count() % 2, 0);
+    for words in ["schedule 1", "leader round", "voting weight", ", slashed"] {
+        assert!(svg.contains(words), "{words}");
+    }
+}
+
+#[test]
+fn the_rounds_and_slots_that_moved_a_score_are_listed() {
+    let line = "explain --scenario troubled --seed 1 --seconds 5 --reference-every 0";
+    let text = out(&sim(line));
+    let sinner: u16 = row(&text, "sinners")
+        .split(' ')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let detail = |more: &str| {
+        let output = sim(&format!("{line} --validator {sinner} {more}"));
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        let text = out(&output);
+        let (_, detail) = text.split_once("\nvalidator ").unwrap();
+        let (_, detail) = detail.split_once("\nvalidator ").unwrap();
+        detail.to_owned()
+    };
+    let whole = detail("");
+    assert!(row(&whole, "slashed by").starts_with("commit "), "{whole}");
+    assert!(
+        whole.contains("rounds with less than all points"),
+        "{whole}"
+    );
+    assert!(whole.contains("no block in the sequence"), "{whole}");
+    let some = detail("--rounds 10..20");
+    let listed = some.lines().filter(|line| line.starts_with("    "));
+    let rounds = listed.map(|line| line.split_whitespace().next().unwrap());
+    let rounds: Vec<u32> = rounds.map(|round| round.parse().unwrap()).collect();
+    assert!(
+        rounds.iter().all(|round| (10..20).contains(round)),
+        "{some}"
+    );
 }
 
 /// Two of four equals equivocate, and some things go wrong that have nothing to do with it.

@@ -1,14 +1,13 @@
-//! From a verified block to an accepted one (R5, R6, R12).
+//! From a verified block to an accepted one (R5, R6).
 
 use std::sync::Arc;
 
-use crate::block::{Block, BlockRef, EquivocationProof};
+use crate::block::{Block, BlockRef};
 use crate::fetch::{Need, Reason};
 use crate::grounding::Grounded;
 use crate::id::{Round, Time, ValidatorIndex};
 use crate::input::Delivery;
-use crate::limits::{EVIDENCE_KEPT_MAX, EXTRA_BLOCK_BYTES_MAX, FETCH_RETRY_MAX_US};
-use crate::output::Output;
+use crate::limits::{EXTRA_BLOCK_BYTES_MAX, FETCH_RETRY_MAX_US};
 use crate::record::Record;
 use crate::verify::{SignedVotes, VerifiedBlock};
 
@@ -189,28 +188,6 @@ impl Replica {
         }
     }
 
-    /// R12: two headers of one slot under valid signatures are a proof; differing only in the signature they are not.
-    fn note_equivocation(&mut self, block: &Block) {
-        let slot = block.reference().slot();
-        let in_dag = self.dag.first_of(slot.round, slot.author);
-        let other = match in_dag {
-            Some(id) => Some(&self.dag.entry(id).block),
-            None => self.suspended.of_slot(slot).map(VerifiedBlock::block),
-        };
-        let Some(other) = other else { return };
-        let proof = EquivocationProof::new(
-            slot,
-            (other.header_digest(), *other.signature()),
-            (block.header_digest(), *block.signature()),
-        );
-        sometimes!(SignatureVariant if proof.is_none());
-        let Some(proof) = proof else { return };
-        if self.equivocations.len() < EVIDENCE_KEPT_MAX && self.equivocations.insert(slot) {
-            sometimes!(EvidenceMade);
-            self.outputs.push_back(Output::Evidence(proof));
-        }
-    }
-
     /// R37: a block under our key that we did not make, or no longer know, means that the disk forgot or that the key
     /// runs twice. Signing on could equivocate, also what is under way: it may be the second block of that very slot.
     fn suspect_amnesia(&mut self, block: &Block) {
@@ -260,6 +237,7 @@ impl Replica {
         if reference.author == self.config.me {
             self.note_own(block);
         }
+        self.note_received_evidence(block);
         let grounded = self
             .grounding
             .handle_held(&mut self.dag, reference, block.parents());

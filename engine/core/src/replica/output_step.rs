@@ -229,11 +229,7 @@ impl Replica {
 
     /// Forgets what is counted by slot; the budget for extra blocks is renewed with each gc window (R6).
     fn forget_slots(&mut self, before: Round, gc_round: Round) {
-        let kept = Slot {
-            round: gc_round.next(),
-            author: crate::id::ValidatorIndex(0),
-        };
-        self.equivocations = self.equivocations.split_off(&kept);
+        self.collect_evidence(gc_round);
         let window = |round: Round| round.0 / self.committee.gc_depth();
         if window(before) != window(gc_round) {
             self.extra_bytes.iter_mut().for_each(|bytes| *bytes = 0);

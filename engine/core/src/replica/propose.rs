@@ -281,7 +281,7 @@ impl Replica {
             timestamp_ms,
             payload: payload.describe(),
             parents: self.choose_parents(round),
-            evidence: Vec::new(),
+            evidence: self.take_evidence(round),
             commit_votes: self.finality.take_votes(),
         };
         // A block that our own verifier would refuse is a defect here; better no block than a bad one.
@@ -360,6 +360,9 @@ impl Replica {
                 entry.linked = true;
                 parents.push(entry.block.reference());
             }
+        }
+        for parent in &parents[1..] {
+            self.note_linked_evidence(parent);
         }
         parents
     }

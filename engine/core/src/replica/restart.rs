@@ -1,11 +1,12 @@
 //! The first state of a replica: empty, or what the store says (R36).
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::block::Proposal;
 use crate::committee::AuthorSet;
 use crate::dag::Dag;
+use crate::evidence::Evidence;
 use crate::fetch::Fetch;
 use crate::finality::Finality;
 use crate::grounding::Grounding;
@@ -56,7 +57,7 @@ pub(super) fn empty(config: ReplicaConfig, recovered: &Recovered, now: Time) -> 
         finality: Finality::new(Arc::clone(&committee)),
         clock: RoundClock::new(validators, now),
         ready: VecDeque::new(),
-        equivocations: BTreeSet::new(),
+        evidence: Evidence::new(validators),
         extra_bytes: vec![0; validators],
         connected: AuthorSet::default(),
         replays: vec![Replay::default(); validators],
@@ -102,8 +103,10 @@ impl Replica {
             live,
             committed,
             own,
+            evidence,
             ..
         } = recovered;
+        self.load_evidence(evidence);
         for (reference, parents) in collected {
             sometimes!(RestartCollected);
             let stored = (reference, committed.contains_key(&reference));
@@ -139,6 +142,7 @@ impl Replica {
             }
             if block.author() == self.config.me {
                 self.own_round = self.own_round.max(block.round());
+                self.note_own_evidence(block.header());
                 if !planted!(RestartRoundLow) {
                     self.mark_linked(block.parents());
                 }
@@ -178,6 +182,7 @@ impl Replica {
             }
             None if own.header().round > self.dag.gc_round() => {
                 sometimes!(RestartSignedAgain);
+                self.note_own_evidence(own.header());
                 self.mark_linked(&own.header().parents);
                 self.ask_signer(own);
             }
@@ -187,6 +192,7 @@ impl Replica {
 
     fn mark_linked(&mut self, parents: &[crate::block::BlockRef]) {
         for parent in parents {
+            self.note_linked_evidence(parent);
             if let Some(id) = self.dag.id_of(parent) {
                 self.dag.entry_mut(id).linked = true;
             }

@@ -63,7 +63,7 @@ pub(crate) fn pool(
 }
 
 /// R28: the least score that validators of half of the weight do not exceed.
-fn median(committee: &Committee, scores: &[u64]) -> u64 {
+pub(crate) fn median(committee: &Committee, scores: &[u64]) -> u64 {
     let mut by_score: Vec<(u64, u64)> = committee
         .indices()
         .map(|author| (scores[author.position()], committee.weight(author)))

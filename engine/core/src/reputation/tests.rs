@@ -40,6 +40,10 @@ fn marks(committer: &Committer, validator: u16) -> Vec<(u32, Mark)> {
     marks.map(|round| (round.round.0, round.mark)).collect()
 }
 
+fn leads(standing: &Standing) -> bool {
+    standing.newest.eligibility == Eligibility::Eligible
+}
+
 const FOUR: &str = "weights 1 1 1 1\nfaults f=1 c=0\nmode graded\ngc 8\n";
 const TO_ROUND_8: &str = "4: *\n5: *\n6: *\n7: *\n8: *\n";
 
@@ -72,6 +76,9 @@ fn the_marks_of_a_drawn_dag_are_those_worked_out_by_hand() {
         let merit = expected.iter().map(Mark::merit).sum::<u64>();
         let rest = u64::from(standing.scored_rounds - 2) * 2 * u64::from(ONE);
         assert_eq!(standing.merit, merit + rest);
+        let full = u64::from(standing.scored_rounds) * 2 * u64::from(ONE);
+        let share = u64::from(standing.merit_share.unwrap());
+        assert_eq!(share, standing.merit * u64::from(ONE) / full);
     }
     let standing = committer.reputation(ValidatorIndex(0)).unwrap();
     assert_eq!(standing.rounds[0].points, two_thirds);
@@ -153,10 +160,38 @@ fn a_minority_that_never_links_a_victim_cannot_demote_it() {
         victim.merit,
         2 * u64::from(ONE) * u64::from(victim.scored_rounds)
     );
-    assert!(victim.schedule > 0 && victim.eligible);
+    assert!(victim.newest.schedule > 0 && leads(&victim));
     // Its points for the fast path suffer: 2 of 3 others. The griefer pays with its votes: 3 of 4 leaders linked.
     assert!(victim.rounds.iter().all(|r| r.points == 699_050));
     assert!(standing(2).merit < victim.merit);
+}
+
+/// R31: the schedule in force is not the newest one until its start, and says by itself why somebody leads no slot.
+#[test]
+fn a_standing_tells_the_schedule_in_force_from_the_newest() {
+    let windows = "windows 4 4 4 8\n";
+    let rows: String = (1..=9).map(|round| format!("{round}: A B C\n")).collect();
+    let drawing = [FOUR, windows, &rows].concat();
+    let standing = |drawing: &str| run(drawing).reputation(ValidatorIndex(3)).unwrap();
+    let before = standing(&drawing);
+    assert_eq!((before.in_force.schedule, before.newest.schedule), (0, 1));
+    assert_eq!(before.in_force.eligibility, Eligibility::Eligible);
+    assert_eq!(before.newest.eligibility, Eligibility::LowScore);
+    let rows: String = (10..=18).map(|round| format!("{round}: A B C\n")).collect();
+    let after = standing(&[drawing, rows].concat());
+    assert!(after.in_force.schedule >= 1 && after.in_force.start <= Round(after.scored_rounds + 3));
+    assert_eq!(after.in_force.eligibility, Eligibility::LowScore);
+    assert_eq!((after.score, after.merit_share), (0, Some(0)));
+    assert!(after.median > 0);
+    assert_eq!((after.weight, after.rho), (1, ONE));
+}
+
+#[test]
+fn before_a_round_is_scored_there_is_no_merit() {
+    let standing = run(&[FOUR, "1: *\n"].concat()).reputation(ValidatorIndex(0));
+    let standing = standing.unwrap();
+    assert_eq!((standing.merit_share, standing.scored_rounds), (None, 0));
+    assert_eq!(standing.in_force, standing.newest);
 }
 
 fn scored(committed: &[u16], skipped: &[u16], fast: u32) -> ScoredRound {

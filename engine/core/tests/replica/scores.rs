@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use probity_core::record::{RecordSource, RecordTable};
 use probity_core::{
-    Block, CommitRecord, Committee, Link, Payload, RecoverError, Recovered, ReputationParams,
-    SlotOutcome, Standing, ValidatorIndex,
+    Block, CommitIndex, CommitRecord, Committee, Eligibility, Link, Payload, RecoverError,
+    Recovered, ReputationParams, SlotOutcome, Standing, ValidatorIndex, replay_scores,
 };
 
 use crate::draw::{block, block_with, equal_with_windows, genesis, refs, row};
@@ -78,7 +78,7 @@ fn a_restart_after_any_block_keeps_scores_and_schedules() {
         let mut twin = hand.clone();
         twin.restart();
         assert_eq!(standings(&twin), standings(&hand), "after block {at}");
-        let schedule = standings(&hand)[0].schedule;
+        let schedule = standings(&hand)[0].newest.schedule;
         if schedule > schedules || at % 16 == 0 {
             restarted.push((at, twin));
         }
@@ -116,8 +116,9 @@ fn who_equivocates_or_is_silent_leads_no_more() {
         panic!("four validators");
     };
     // Only one of them may be dropped (f + c = 1): the slashed one goes first, and then the silent one stays.
-    assert!(slashed.slashed && !slashed.eligible);
-    assert!(silent.eligible && one.eligible && two.eligible);
+    assert!(slashed.slashed && slashed.newest.eligibility == Eligibility::Slashed);
+    let leads = |standing: &Standing| standing.newest.eligibility == Eligibility::Eligible;
+    assert!(leads(silent) && leads(one) && leads(two));
     // Its second block is ordered in round 7, and the first commit from round 8 on makes schedule 2.
     let under_it = hand.commits.iter().filter(|c| c.record.schedule >= 2);
     let under_it: Vec<_> = under_it.map(|commit| &commit.record).collect();
@@ -184,6 +185,71 @@ fn scores_are_replayed_from_an_older_snapshot_or_from_none() {
         };
         again.restart_from(&store);
         assert_eq!(standings(&again), standings(&hand));
+    }
+}
+
+/// What a store says offline is what the replica says: from the first commit on, or from the snapshot when earlier
+/// commits are gone.
+#[test]
+fn the_scores_of_a_store_are_replayed_commit_by_commit() {
+    let committee = equal_with_windows(4, SHORT);
+    let mut hand = started(&committee);
+    let mut seen = Vec::new();
+    let replay = |store: &Trimmed<'_>, seen: &mut Vec<CommitIndex>| {
+        seen.clear();
+        let found = replay_scores(store, &committee, &mut |c| seen.push(c.record.index));
+        found.unwrap()
+    };
+    assert!(replay(&Trimmed::of(&hand, 1), &mut seen).is_none());
+    let blocks = rounds(&committee, 24);
+    for block in &blocks {
+        feed(&mut hand, block, &blocks);
+    }
+    let scores = replay(&Trimmed::of(&hand, 1), &mut seen).unwrap();
+    assert_eq!(scores.standings(), standings(&hand));
+    let all: Vec<_> = hand.commits.iter().map(|c| c.record.index).collect();
+    assert_eq!(seen, all);
+    // Retention keeps what comes after the snapshot.
+    let snapshot = snapshot(&hand).unwrap();
+    let index = u64::from_le_bytes(snapshot[2..10].try_into().unwrap());
+    let scores = replay(&Trimmed::of(&hand, index + 1), &mut seen).unwrap();
+    assert_eq!(scores.standings(), standings(&hand));
+    let after: Vec<_> = all.into_iter().filter(|i| i.0 > index).collect();
+    assert_eq!(seen, after);
+    let one_more = replay_scores(&Trimmed::of(&hand, index + 2), &committee, &mut |_| {});
+    assert!(matches!(one_more, Err(RecoverError::Reputation(_))) || after.is_empty());
+}
+
+/// A store that has forgotten the commits below one.
+struct Trimmed<'a> {
+    store: &'a Store,
+    first: u64,
+}
+
+impl<'a> Trimmed<'a> {
+    fn of(hand: &'a Hand, first: u64) -> Self {
+        let store = hand.store();
+        Self { store, first }
+    }
+}
+
+impl RecordSource for Trimmed<'_> {
+    type Error = std::convert::Infallible;
+
+    fn read(&self, table: RecordTable, key: &[u8]) -> Result<Option<Bytes>, Self::Error> {
+        if table == RecordTable::Commits && key < self.first.to_be_bytes().as_slice() {
+            return Ok(None);
+        }
+        self.store.read(table, key)
+    }
+
+    fn scan(
+        &self,
+        table: RecordTable,
+        from: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), Self::Error> {
+        self.store.scan(table, from, visit)
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use probity_core::ReplicaStatus;
 use probity_core::limits::{
-    EVIDENCE_KEPT_MAX, EXTRA_BLOCK_BYTES_MAX, MISSING_REFS_MAX, OPEN_VOTES_PER_AUTHOR_MAX,
+    EVIDENCE_AUTHOR_MAX, EXTRA_BLOCK_BYTES_MAX, MISSING_REFS_MAX, OPEN_VOTES_PER_AUTHOR_MAX,
     RECORDS_WAITING_MAX, SUSPENDED_BYTES_MAX,
 };
 
@@ -101,7 +101,7 @@ fn most(scene: &Scene<'_>, status: &ReplicaStatus) -> Most {
         ahead,
         missing: MISSING_REFS_MAX.min(validators * (ahead + 2 * gc_depth * validators)),
         remembered: validators * kept + extra(kept) + 2 * gc_depth * validators * validators,
-        equivocations: EVIDENCE_KEPT_MAX.min(sinners * reach),
+        equivocations: sinners * EVIDENCE_AUTHOR_MAX,
         votes: validators * OPEN_VOTES_PER_AUTHOR_MAX,
     }
 }

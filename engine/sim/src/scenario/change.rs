@@ -307,6 +307,45 @@ pub(super) fn far_behind(plan: &mut Plan, random: &mut Random) {
     );
 }
 
+/// Any three of the lighter six weigh less than `f`, three tenths of a million.
+const TROUBLED_WEIGHTS: [u64; 10] = [
+    130_000, 120_000, 110_000, 105_000, 100_000, 95_000, 90_000, 85_000, 85_000, 80_000,
+];
+
+pub(super) fn troubled(plan: &mut Plan, random: &mut Random) {
+    calm(plan, random);
+    reweigh(plan, TROUBLED_WEIGHTS.to_vec());
+    let committee = &mut plan.committee;
+    committee.profile = "dual30".to_owned();
+    committee.byzantine = None;
+    // The protocol's windows: a minute sees several schedules.
+    committee.scores = None;
+    committee.min_round_delay_us = 50_000;
+    plan.clients.every_ms = 100;
+    let mut lighter: Vec<u16> = (4..10).collect();
+    random.shuffle(&mut lighter);
+    let (crashed, slow, equivocator) = (lighter[0], lighter[1], lighter[2]);
+    plan.sinners.push(Sinner {
+        validator: equivocator,
+        sin: "equivocator".to_owned(),
+    });
+    // A frame takes 25 ms on average.
+    let kinds = [
+        FaultKind::Crash { validator: crashed },
+        FaultKind::Slow {
+            validator: slow,
+            extra_us: 4 * 25_000,
+        },
+    ];
+    let for_ms = plan.faulty_ms;
+    let all_the_time = kinds.map(|kind| Fault {
+        at_ms: 0,
+        for_ms,
+        kind,
+    });
+    add(plan, all_the_time);
+}
+
 pub(super) fn over_the_limit(plan: &mut Plan, random: &mut Random) {
     let validators = *random.pick(&[4, 4, 5, 7]);
     reweigh(plan, vec![1; validators]);

@@ -3,7 +3,8 @@
 use super::Scenario;
 use super::change::{
     calm, clocks, crashes, epochs, epochs_calm, far_behind, fast_path, gc_poison, isolated, lossy,
-    membership, over_the_limit, partitions, power_loss, slow_disk, split_votes, tiny, wan, weights,
+    membership, over_the_limit, partitions, power_loss, slow_disk, split_votes, tiny, troubled,
+    wan, weights,
 };
 
 /// A scenario for one sin: whatever else goes wrong, every sinner commits this one.
@@ -137,6 +138,12 @@ pub const SCENARIOS: &[Scenario] = &[
         about: "one validator is gone for most of the run",
         sins: &[],
         change: far_behind,
+    },
+    Scenario {
+        name: "troubled",
+        about: "ten validators: one crashed all the time, one five times as slow as the others, one equivocating",
+        sins: &["equivocator"],
+        change: troubled,
     },
     Scenario {
         name: "over-the-limit",

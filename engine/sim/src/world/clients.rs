@@ -89,6 +89,9 @@ impl World {
             .max();
         let now = self.now;
         self.liveness.note_committed(now, process, fresh);
+        if let Some(replica) = &self.processes[process].replica {
+            self.liveness.note_slashed(process, replica);
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! After the faults: everything heals, and every correct validator must come back to life in time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use probity_core::limits::{STALL_MIN_US, STALL_US};
-use probity_core::{Commit, Replica, Time};
+use probity_core::{Commit, Replica, Time, ValidatorIndex};
 
 use super::{Event, World};
 use crate::application::Application;
@@ -19,6 +19,8 @@ pub struct Liveness {
     bound_us: u64,
     /// Correct processes that have not committed a new transaction yet, with how much longer they may take.
     waiting: BTreeMap<usize, u64>,
+    /// Equivocators of whom a correct process held proof when everything healed and whom it has not seen slashed.
+    unpunished: BTreeMap<usize, BTreeSet<ValidatorIndex>>,
     /// How long each took, in microseconds.
     took_us: Vec<u64>,
     over: bool,
@@ -72,7 +74,22 @@ impl Liveness {
         if self.waiting.remove(&process).is_some() {
             self.took_us.push(now.since_us(healed_at));
         }
-        self.over = self.waiting.is_empty();
+        self.look_whether_over();
+    }
+
+    /// Takes note of whom a process sees slashed.
+    pub(super) fn note_slashed(&mut self, process: usize, replica: &Replica) {
+        if let Some(unpunished) = self.unpunished.get_mut(&process) {
+            unpunished.retain(|sinner| !replica.is_slashed(*sinner));
+            if unpunished.is_empty() {
+                self.unpunished.remove(&process);
+            }
+            self.look_whether_over();
+        }
+    }
+
+    fn look_whether_over(&mut self) {
+        self.over = self.waiting.is_empty() && self.unpunished.is_empty();
     }
 }
 
@@ -115,9 +132,12 @@ impl World {
                 0
             };
             self.liveness.waiting.insert(process, extra_us);
+            let sinners = replica.evidence().map(|proof| proof.author);
+            self.liveness.unpunished.insert(process, sinners.collect());
+            self.liveness.note_slashed(process, replica);
             self.submit_fresh(process);
         }
-        self.liveness.over = self.liveness.waiting.is_empty();
+        self.liveness.look_whether_over();
     }
 
     /// `2 * leader_timeout + 6 * delay`, with the timeout as it stands at the slowest, and a delay that covers the disk
@@ -167,6 +187,7 @@ impl World {
         };
         let passed_us = self.now.since_us(healed_at);
         let bound_us = self.liveness.bound_us;
+        self.check_punishment(passed_us);
         let late = |(_, extra_us): &(&usize, &u64)| passed_us > bound_us + **extra_us;
         let Some((process, _)) = self.liveness.waiting.iter().find(late) else {
             return;
@@ -181,6 +202,26 @@ impl World {
         );
         self.break_promise(
             "after healing every correct validator commits in time",
+            Some(validator),
+            how,
+        );
+    }
+
+    /// R12, R26: a proof that a correct validator holds reaches the sequence. The block that carries it may have to be
+    /// collected first, and be carried again, so this may take as long as catching up.
+    fn check_punishment(&mut self, passed_us: u64) {
+        if passed_us <= self.liveness.bound_us + BACKLOG_US {
+            return;
+        }
+        let Some((process, sinners)) = self.liveness.unpunished.iter().next() else {
+            return;
+        };
+        let host = &self.processes[*process];
+        let status = host.replica.as_ref().map(Replica::status);
+        let how = format!("it holds proof against {sinners:?}, nobody is slashed; {status:?}");
+        let validator = host.validator;
+        self.break_promise(
+            "an equivocation that a correct validator can prove is slashed in the sequence",
             Some(validator),
             how,
         );
