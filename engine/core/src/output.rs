@@ -125,4 +125,7 @@ pub enum Outcome {
     Collected,
     /// The epoch ended before it was ordered; the payload is to be submitted again.
     EpochEnded,
+    /// The epoch was left without all of its commits: whether the block was ordered is not known here, and its payload
+    /// must not be submitted again blindly.
+    Unknown,
 }

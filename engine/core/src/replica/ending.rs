@@ -8,7 +8,7 @@ use crate::commit::{Commit, CommitRecord};
 use crate::crypto::Digest;
 use crate::epoch::{Charter, EpochEnd, Progress};
 use crate::finality::CommitCertificate;
-use crate::id::Time;
+use crate::id::{Round, Time, ValidatorIndex};
 use crate::message::Message;
 use crate::output::{Outcome, Output};
 use crate::record::Record;
@@ -85,12 +85,7 @@ impl Replica {
     pub(super) fn begin_ending(&mut self, record: CommitRecord, digest: Digest, charter: Charter) {
         sometimes!(EpochEnding);
         self.finality.handle_epoch_end();
-        while let Some((round, own)) = self.own_open.pop_first() {
-            self.own_payload_bytes -= own.payload_bytes;
-            sometimes!(OutcomeEpochEnded);
-            let outcome = Outcome::EpochEnded;
-            self.hold(Output::Outcome { round, outcome });
-        }
+        self.forget_own_open(Outcome::EpochEnded);
         self.ending = Some(Ending {
             vote: CommitVote {
                 index: record.index,
@@ -151,17 +146,68 @@ impl Replica {
         self.finish(Arc::new(end));
     }
 
-    /// How the epoch ended, from somebody else. Whoever hands it in has verified it ([`EpochEnd::verify`]).
-    pub fn handle_epoch_end(&mut self, now: Time, end: Arc<EpochEnd>) {
+    /// How the epoch ended, from a peer. Whoever hands it in has verified it ([`EpochEnd::verify`]).
+    pub fn handle_epoch_end(&mut self, now: Time, from: ValidatorIndex, end: Arc<EpochEnd>) {
         sometimes!(EpochEndTaken);
         match &self.ending {
             Some(ending) if ending.over => {}
             Some(ending) if ending.record == end.record => self.finish(end),
             Some(_) => {}
-            None => self.known_end = Some(end),
+            None => {
+                // Blocks are served through the next epoch only: has that one ended, too?
+                let message = Message::Replay {
+                    epoch: end.record.epoch + 1,
+                    after: Round::GENESIS,
+                };
+                self.outputs.push_back(Output::Send { to: from, message });
+                self.known_end = Some(end);
+            }
         }
         self.settle(now);
         self.step(now);
+    }
+
+    /// The end of the epoch after this one, from a peer and not verified: with it the blocks that are missing here are
+    /// not served any more, and the rest of this epoch is skipped. The commits between are never output here.
+    ///
+    /// Whether it was what it claims to be and this epoch's end is known.
+    pub fn handle_later_end(&mut self, now: Time, later: &EpochEnd) -> bool {
+        let Some(end) = self.known_end.clone() else {
+            return false;
+        };
+        let Ok(committee) = end.next_committee(&self.committee) else {
+            return false;
+        };
+        if later.record.epoch != committee.epoch() || !later.verify(&committee) {
+            return false;
+        }
+        sometimes!(EpochSkipped);
+        self.known_end = None;
+        self.forget_own_open(Outcome::Unknown);
+        self.drop_in_flight();
+        self.ending = Some(Ending {
+            vote: CommitVote {
+                index: end.record.index,
+                digest: end.certificate.digest,
+            },
+            record: end.record.clone(),
+            charter: end.charter.clone(),
+            voted: false,
+            over: false,
+        });
+        self.finish(end);
+        self.settle(now);
+        self.step(now);
+        true
+    }
+
+    /// R24: own blocks whose end is not known end now.
+    fn forget_own_open(&mut self, outcome: Outcome) {
+        while let Some((round, own)) = self.own_open.pop_first() {
+            self.own_payload_bytes -= own.payload_bytes;
+            sometimes!(OutcomeEpochEnded);
+            self.hold(Output::Outcome { round, outcome });
+        }
     }
 
     /// The end that was known before its commit was output here.

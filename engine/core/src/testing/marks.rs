@@ -92,6 +92,7 @@ marks! {
     EpochEnding, "R32: the last commit of an epoch was output";
     EpochOver, "R32: votes of weight Q for it ended the tail";
     EpochEndTaken, "R32: an epoch's end came from somebody else";
+    EpochSkipped, "R32: an epoch was left without all of its commits";
     EpochAlarm, "R30: more stake equivocated than may";
     ChangeEffective, "R32: a change of the committee became effective";
     RestartEnding, "R36: a replica started again within the tail of an epoch";

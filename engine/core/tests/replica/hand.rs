@@ -195,7 +195,7 @@ impl Hand {
             Message::EpochEnd(end) => {
                 let end = EpochEnd::decode(end).expect("tests send ends that can be read");
                 assert!(end.verify(&self.config.committee), "and that hold");
-                self.replica.handle_epoch_end(self.now, Arc::new(end));
+                self.replica.handle_epoch_end(self.now, from, Arc::new(end));
             }
         }
         self.carry_out();

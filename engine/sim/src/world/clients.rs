@@ -64,7 +64,7 @@ impl World {
         let Some(taken) = self.processes[process].proposed.remove(&round) else {
             return;
         };
-        if matches!(outcome, Outcome::Sequenced { .. }) {
+        if matches!(outcome, Outcome::Sequenced { .. } | Outcome::Unknown) {
             return;
         }
         let now = self.now;

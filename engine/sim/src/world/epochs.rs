@@ -100,6 +100,11 @@ impl World {
         replica.handle_pending(now, host.pending());
         host.replica = Some(replica);
         let last = end.origin().index;
+        let host = &mut self.processes[process];
+        if host.last_commit != last {
+            // It skipped commits: what its application holds is no state of the sequence any more.
+            (host.last_commit, host.application) = (last, None);
+        }
         self.observe(process, &Observation::Started { last });
         self.refresh_links();
         self.drain(process);
@@ -114,7 +119,7 @@ impl World {
 
     /// Tells a validator that its epoch has ended, unless it was told a moment ago.
     pub(super) fn tell_end(&mut self, process: usize, to: ValidatorIndex, epoch: u64) {
-        if !self.may_tell(process, to) {
+        if !self.may_tell(process, (to, epoch)) {
             return;
         }
         if let Some(end) = self.stored_end(process, epoch) {
@@ -124,23 +129,24 @@ impl World {
 
     /// Asks a validator that is further how the epoch has ended here.
     pub(super) fn ask_end(&mut self, process: usize, to: ValidatorIndex) {
-        if self.may_tell(process, to) {
+        let epoch = self.processes[process].committee.epoch();
+        if self.may_tell(process, (to, epoch)) {
             let message = Message::Replay {
-                epoch: self.processes[process].committee.epoch(),
+                epoch,
                 after: Round::GENESIS,
             };
             self.send_to(process, to, &message.encode());
         }
     }
 
-    fn may_tell(&mut self, process: usize, to: ValidatorIndex) -> bool {
+    fn may_tell(&mut self, process: usize, about: (ValidatorIndex, u64)) -> bool {
         let now = self.now;
         let told_at = &mut self.processes[process].told_at;
         let due = told_at
-            .get(&to)
+            .get(&about)
             .is_none_or(|at| at.plus_us(TELL_EVERY_US) <= now);
         if due {
-            told_at.insert(to, now);
+            told_at.insert(about, now);
         }
         due
     }
@@ -154,7 +160,13 @@ impl World {
         let committee = Arc::clone(&self.processes[to].committee);
         let found = end.record.epoch;
         if found > committee.epoch() {
-            return self.ask_end(to, from);
+            let now = self.now;
+            let mut skipped = false;
+            self.with(to, |replica| skipped = replica.handle_later_end(now, &end));
+            if !skipped {
+                self.ask_end(to, from);
+            }
+            return;
         }
         if found < committee.epoch() {
             return;
@@ -163,9 +175,12 @@ impl World {
             return self.refused(from, to, "an epoch's end that does not hold");
         }
         let now = self.now;
-        if self.processes[to].me.is_some() {
-            self.with(to, |replica| replica.handle_epoch_end(now, end));
-        } else {
+        if let Some(from) = self
+            .member(to, from)
+            .filter(|_| self.processes[to].me.is_some())
+        {
+            self.with(to, |replica| replica.handle_epoch_end(now, from, end));
+        } else if self.processes[to].me.is_none() {
             self.follow(to, &end);
         }
     }
@@ -180,7 +195,8 @@ impl World {
         host.me = next.index_of(&host.signer.public());
         host.committee = next;
         host.origin = end.origin();
-        host.gap = true;
+        // The commits of these epochs never reach its application.
+        host.application = None;
         host.followed.push(end.clone());
         if let Some(me) = self.processes[process].me {
             let config = self.replica_config(process, me);

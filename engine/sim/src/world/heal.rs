@@ -233,10 +233,11 @@ impl World {
             return;
         };
         let mut application: Box<dyn Application> = make();
-        for commit in self.history_of(process) {
-            application.apply(&commit);
-        }
-        self.processes[process].application = Some(application);
+        let history = self.history_of(process);
+        let whole = history.len() as u64 == self.processes[process].last_commit.0;
+        history.iter().for_each(|commit| application.apply(commit));
+        // Whoever skipped an epoch holds no state of the sequence.
+        self.processes[process].application = whole.then_some(application);
     }
 
     /// The durable commits of a process, read back from its disk.

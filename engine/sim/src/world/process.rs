@@ -27,14 +27,12 @@ pub(crate) struct Process {
     pub(crate) me: Option<ValidatorIndex>,
     /// The epoch that its replica has ended, until the next one takes its place.
     pub(crate) ended: Option<Arc<EpochEnd>>,
-    /// By validator: when it was last told of an epoch's end.
-    pub(crate) told_at: BTreeMap<ValidatorIndex, Time>,
+    /// By validator and epoch: when it was last told of the epoch's end, or asked for it.
+    pub(crate) told_at: BTreeMap<(ValidatorIndex, u64), Time>,
     /// Transactions that ask for changes, until the committee has changed.
     pub(crate) changes: Vec<Bytes>,
     /// The ends of epochs that it followed from outside.
     pub(crate) followed: Vec<EpochEnd>,
-    /// Commits are missing from what the application was given: it is no longer compared.
-    pub(crate) gap: bool,
     pub(crate) replica: Option<Replica>,
     pub(crate) sin: Option<Box<dyn Sin>>,
     sinner: bool,
@@ -85,7 +83,6 @@ impl Process {
             told_at: BTreeMap::new(),
             changes: Vec::new(),
             followed: Vec::new(),
-            gap: false,
             replica: None,
             sinner: sin.is_some(),
             sin,
