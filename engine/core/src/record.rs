@@ -11,7 +11,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::block::{Block, BlockRef, Proposal, Slot};
+use crate::block::{Block, BlockRef, Header, Proposal, Slot};
+use crate::codec::{DecodeError, decode_unsigned_header};
 use crate::commit::CommitRecord;
 use crate::committee::Committee;
 use crate::crypto::Digest;
@@ -158,6 +159,14 @@ impl Record {
             Self::new(RecordTable::Tip, epoch_key(record.epoch), tip),
         ]
     }
+}
+
+/// Reads a value of [`RecordTable::Own`] back.
+///
+/// # Errors
+/// When the bytes are no header.
+pub fn read_own_header(value: &Bytes) -> Result<Header, DecodeError> {
+    decode_unsigned_header(value)
 }
 
 /// Why a stored block or commit could not be read.

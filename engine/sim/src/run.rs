@@ -50,8 +50,6 @@ pub fn run(plan: Plan) -> Result<Report, PlanError> {
 #[must_use]
 pub fn run_world(mut world: World) -> Report {
     let started = Instant::now();
-    // Marks are the thread's; what ran on it before is of no interest.
-    let _ = marks::take();
     let ran = catch_unwind(AssertUnwindSafe(|| {
         world.run();
     }));

@@ -211,6 +211,8 @@ fn draw_clients(random: &mut Random) -> ClientPlan {
         bytes: *random.pick(&[16, 100, 512, 4_096]),
         duplicate_ppm: if random.chance(300_000) { 200_000 } else { 0 },
         oversized_ppm: if random.chance(100_000) { 20_000 } else { 0 },
+        answer_us: 0,
+        only: None,
     }
 }
 

@@ -94,6 +94,8 @@ pub(super) fn calm(plan: &mut Plan, _: &mut Random) {
         bytes: 100,
         duplicate_ppm: 0,
         oversized_ppm: 0,
+        answer_us: 0,
+        only: None,
     };
 }
 
