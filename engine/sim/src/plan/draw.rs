@@ -219,7 +219,7 @@ fn draw_clients(random: &mut Random) -> ClientPlan {
 /// Sinners of total weight at most `f`, heaviest sinners not preferred; sometimes none.
 fn draw_sinners(random: &mut Random, committee: &Committee, sins: &[&'static str]) -> Vec<Sinner> {
     let names: Vec<&'static str> = if sins.is_empty() {
-        adversary::names()
+        adversary::names_at_large()
     } else {
         sins.to_vec()
     };

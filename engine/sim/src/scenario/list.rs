@@ -2,8 +2,9 @@
 
 use super::Scenario;
 use super::change::{
-    calm, clocks, crashes, far_behind, fast_path, gc_poison, isolated, lossy, over_the_limit,
-    partitions, power_loss, slow_disk, split_votes, tiny, wan, weights,
+    calm, clocks, crashes, far_behind, fast_path, fast_rounds, fat_halves, gc_poison, heavy, isolated, lossy,
+    over_the_limit, partitions, power_loss, slow_disk, split_votes, stolen_key, tiny,
+    unheard_and_full, wan, weights,
 };
 
 /// A scenario for one sin: whatever else goes wrong, every sinner commits this one.
@@ -17,6 +18,9 @@ macro_rules! sin {
         }
     };
 }
+
+/// Scenarios in which a promise is known to break: no proof that a planted bug was found.
+pub const KNOWN_BROKEN: &[&str] = &["sin-fat-splitter"];
 
 /// Every scenario; the first one is the default.
 pub const SCENARIOS: &[Scenario] = &[
@@ -121,6 +125,24 @@ pub const SCENARIOS: &[Scenario] = &[
         change: far_behind,
     },
     Scenario {
+        name: "fast-rounds",
+        about: "one validator is gone for most of the run, while the others make hundreds of rounds a second",
+        sins: &[],
+        change: fast_rounds,
+    },
+    Scenario {
+        name: "stolen-key",
+        about: "somebody else signs with a validator's key, and the validator is shown it",
+        sins: &[],
+        change: stolen_key,
+    },
+    Scenario {
+        name: "unheard-and-full",
+        about: "all transactions come to one validator, and its blocks to nobody",
+        sins: &[],
+        change: unheard_and_full,
+    },
+    Scenario {
         name: "over-the-limit",
         about: "twins and equivocators of more weight than f: some seed must break a promise",
         sins: &[],
@@ -145,6 +167,24 @@ pub const SCENARIOS: &[Scenario] = &[
     sin!("fetch-liar"),
     sin!("evidence-spammer"),
     sin!("clock-liar"),
+    Scenario {
+        name: "sin-fat-equivocator",
+        about: "one of seven equivocates in blocks of megabytes, half of the others get one and half the other",
+        sins: &["fat-equivocator"],
+        change: fat_halves,
+    },
+    Scenario {
+        name: "sin-fat-splitter",
+        about: "every sinner makes another block of megabytes for everybody: a known weakness (docs/testing.md)",
+        sins: &["fat-splitter"],
+        change: heavy,
+    },
+    Scenario {
+        name: "sin-hoarder",
+        about: "every sinner is of the kind hoarder, and frames have room",
+        sins: &["hoarder"],
+        change: heavy,
+    },
 ];
 
 #[cfg(test)]
