@@ -176,13 +176,8 @@ pub const SINS: &[Named] = &[
     },
     Named {
         name: "fat-equivocator",
-        about: "two blocks a round of the greatest size, each for half of the others",
-        make: fat_equivocator::make_two,
-    },
-    Named {
-        name: "fat-splitter",
-        about: "a block of its own of the greatest size for every other validator",
-        make: fat_equivocator::make_one_for_each,
+        about: "blocks of the greatest size, another one for each part of the others",
+        make: fat_equivocator::make,
     },
     Named {
         name: "hoarder",
@@ -198,7 +193,7 @@ pub fn named(name: &str) -> Option<&'static Named> {
 }
 
 /// Sins that cost much memory: committed only where a scenario says so.
-const HEAVY: [&str; 3] = ["fat-equivocator", "fat-splitter", "hoarder"];
+const HEAVY: [&str; 2] = ["fat-equivocator", "hoarder"];
 
 /// The names of all sins that may be drawn anywhere.
 #[must_use]

@@ -16,9 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use probity_core::crypto::Digest;
 use probity_core::testing::marks;
-use probity_core::{
-    Block, Committee, IdMap, Message, PayloadRoom, Round, Time, ValidatorIndex,
-};
+use probity_core::{Block, Committee, IdMap, Message, PayloadRoom, Round, Time, ValidatorIndex};
 
 use crate::adversary::twin_side;
 use crate::application::{MakeApplication, States};

@@ -285,7 +285,11 @@ mod tests {
         for signature in variants {
             assert_ne!(signature, key.sign(b"message"));
             assert!(crate::crypto::verify(&key.public(), b"message", &signature));
-            assert!(!crate::crypto::verify(&key.public(), b"another", &signature));
+            assert!(!crate::crypto::verify(
+                &key.public(),
+                b"another",
+                &signature
+            ));
         }
     }
 

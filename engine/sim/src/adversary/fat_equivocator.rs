@@ -1,5 +1,5 @@
 //! Equivocates with payloads of the greatest size until everybody's budget for blocks on occupied slots is spent
-//! (R6): half of the others get one block and half the other, or everybody gets one of its own.
+//! (R6): each part of the others gets another block.
 
 use std::sync::Arc;
 
@@ -13,34 +13,21 @@ struct FatEquivocator {
     random: Random,
     /// Blocks that it still makes: every one stays in memory to the end of the run.
     left: usize,
-    variants: Variants,
-}
-
-enum Variants {
-    Two,
-    OneForEach,
-}
-
-pub(super) fn make_two(random: Random) -> Box<dyn Sin> {
-    let variants = Variants::Two;
-    Box::new(FatEquivocator {
-        random,
-        left: BLOCKS_MAX,
-        variants,
-    })
-}
-
-pub(super) fn make_one_for_each(random: Random) -> Box<dyn Sin> {
-    let variants = Variants::OneForEach;
-    Box::new(FatEquivocator {
-        random,
-        left: BLOCKS_MAX,
-        variants,
-    })
+    /// Variants of a round; everybody gets one of them.
+    variants: usize,
 }
 
 /// Blocks of a life.
 const BLOCKS_MAX: usize = 24;
+
+pub(super) fn make(mut random: Random) -> Box<dyn Sin> {
+    let variants = *random.pick(&[2, 2, 3, 6]);
+    Box::new(FatEquivocator {
+        random,
+        left: BLOCKS_MAX,
+        variants,
+    })
+}
 
 /// A payload as large as the limits allow.
 pub(super) fn fat_payload(random: &mut Random) -> Payload {
@@ -65,12 +52,8 @@ impl Sin for FatEquivocator {
             hands.push_all(block);
             return;
         }
-        let count = match self.variants {
-            Variants::Two => 2,
-            Variants::OneForEach => hands.others().len(),
-        };
-        self.left = self.left.saturating_sub(count);
-        let variants = (0..count).map(|_| self.variant(hands, block));
+        self.left = self.left.saturating_sub(self.variants);
+        let variants = (0..self.variants).map(|_| self.variant(hands, block));
         let frames: Vec<_> = variants.map(|v| Message::encode_block(&v)).collect();
         for (to, at) in hands.shuffled(&mut self.random).into_iter().zip(0..) {
             hands.send(to, frames[at % frames.len()].clone());

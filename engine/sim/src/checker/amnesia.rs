@@ -42,7 +42,9 @@ impl Checker for Amnesia {
                 let reference = block.reference();
                 let known = !own.sent.insert(reference.digest);
                 if let (Some(foreign), false) = (own.foreign, known) {
-                    return Err(format!("sends {reference:?} after it was shown {foreign:?}"));
+                    return Err(format!(
+                        "sends {reference:?} after it was shown {foreign:?}"
+                    ));
                 }
             }
             _ => {}
@@ -68,6 +70,10 @@ mod tests {
         let foreign = stage.signed(0, 77).into();
         assert_eq!(look(Observation::Shown(&foreign)), Ok(()));
         assert_eq!(look(Observation::Sending(stage.own(2))), Ok(()));
-        assert!(look(Observation::Sending(stage.own(3))).unwrap_err().contains("after it was shown"));
+        assert!(
+            look(Observation::Sending(stage.own(3)))
+                .unwrap_err()
+                .contains("after it was shown")
+        );
     }
 }

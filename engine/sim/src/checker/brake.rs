@@ -25,12 +25,12 @@ impl Checker for Brake {
             self.before.remove(&scene.process);
         }
         if let Observation::Settled(status) = seen {
-            self.before.insert(scene.process, (status.round, status.frontier));
+            self.before
+                .insert(scene.process, (status.round, status.frontier));
         }
         let before = self.before.get(&scene.process).copied().unwrap_or_default();
-        self.held.follow(scene, seen, |held, own| {
-            check(scene, (held, own), before)
-        })
+        self.held
+            .follow(scene, seen, |held, own| check(scene, (held, own), before))
     }
 }
 
@@ -45,7 +45,9 @@ fn check(
     }
     let round = own.round;
     if round < frontier {
-        return Err(format!("round {round} has a payload, the frontier is {frontier}"));
+        return Err(format!(
+            "round {round} has a payload, the frontier is {frontier}"
+        ));
     }
     let last = held.last_leader;
     let lag = (scene.committee.gc_depth() / 2).max(8);
@@ -54,12 +56,14 @@ fn check(
             "round {round} has a payload, the last leader is of round {last}, at most {lag} below {own_round}"
         ));
     }
-    let waiting = held.own(scene.validator).filter(|block| {
-        block.round() > held.gc_round && !held.is_committed(&block.reference())
-    });
+    let waiting = held
+        .own(scene.validator)
+        .filter(|block| block.round() > held.gc_round && !held.is_committed(&block.reference()));
     let bytes: usize = waiting.map(|block| block.payload().bytes().len()).sum();
     if bytes > OWN_PAYLOAD_BYTES_MAX {
-        return Err(format!("round {round} has a payload, {bytes} own bytes are not committed"));
+        return Err(format!(
+            "round {round} has a payload, {bytes} own bytes are not committed"
+        ));
     }
     Ok(())
 }
@@ -82,7 +86,10 @@ mod tests {
         status.round = Round(own - 1);
         status.frontier = Round(frontier);
         let mut brake = Brake::default();
-        assert_eq!(stage.look(&mut brake, 0, &Observation::Settled(&status)), Ok(()));
+        assert_eq!(
+            stage.look(&mut brake, 0, &Observation::Settled(&status)),
+            Ok(())
+        );
         stage.look(&mut brake, 0, &Observation::Persisting(&records))
     }
 
@@ -91,7 +98,11 @@ mod tests {
         let stage = Stage::full_dag(10);
         assert_eq!(look(&stage, 9, 9), Ok(()));
         assert!(look(&stage, 8, 9).unwrap_err().contains("the frontier"));
-        assert!(look(&stage, 10, 10).unwrap_err().contains("the last leader"));
+        assert!(
+            look(&stage, 10, 10)
+                .unwrap_err()
+                .contains("the last leader")
+        );
     }
 
     #[test]

@@ -43,14 +43,19 @@ impl FastPath {
             return Err(format!("commit {index}: {skipped:?} is skipped"));
         }
         if commit.path != Some(Path::Fast) {
-            return Err(format!("commit {index} of {leader:?} took {:?}", commit.path));
+            return Err(format!(
+                "commit {index} of {leader:?} took {:?}",
+                commit.path
+            ));
         }
         let Some(sent) = self.sent.get(&leader.slot()) else {
             return Err(format!("commit {index}: nobody sent {leader:?}"));
         };
         let committee = &scene.plan.committee;
         // Voters may wait for work and for the shortest round; slots commit in order.
-        let pauses_us = committee.idle_round_delay_us.max(committee.min_round_delay_us);
+        let pauses_us = committee
+            .idle_round_delay_us
+            .max(committee.min_round_delay_us);
         let most_us = 2 * delay_us + pauses_us + LEADER_TIMEOUT_MIN_US;
         let took_us = scene.now.since_us(*sent);
         if took_us > most_us {
@@ -69,7 +74,9 @@ fn delay_when_prompt(plan: &Plan) -> Option<u64> {
         return None;
     };
     let network = &plan.network;
-    let trouble = network.loss_ppm + network.duplicate_ppm + network.reorder_ppm
+    let trouble = network.loss_ppm
+        + network.duplicate_ppm
+        + network.reorder_ppm
         + network.corrupt_ppm
         + network.bytes_per_second;
     let calm = plan.sinners.is_empty() && plan.faults.is_empty() && plan.script.is_empty();
@@ -92,7 +99,10 @@ mod tests {
         stage.plan = Draws::of_scenario("fast-path").unwrap().plan(1).unwrap();
         let mut checker = FastPath::default();
         for block in &stage.dag {
-            assert_eq!(stage.look(&mut checker, 0, &Observation::Sending(block)), Ok(()));
+            assert_eq!(
+                stage.look(&mut checker, 0, &Observation::Sending(block)),
+                Ok(())
+            );
         }
         let mut commit = stage.commits()[0].clone();
         change(&stage, &mut commit);
@@ -108,7 +118,8 @@ mod tests {
             commit.record.skipped.push(stage.own(1).reference().slot());
         });
         assert!(skipped.unwrap_err().contains("is skipped"));
-        let unsent = look(|_, commit| commit.record.leader.round = commit.record.leader.round.plus(9));
+        let unsent =
+            look(|_, commit| commit.record.leader.round = commit.record.leader.round.plus(9));
         assert!(unsent.unwrap_err().contains("nobody sent"));
     }
 
@@ -118,7 +129,10 @@ mod tests {
         stage.plan = Draws::of_scenario("fast-path").unwrap().plan(1).unwrap();
         let mut checker = FastPath::default();
         for block in &stage.dag {
-            assert_eq!(stage.look(&mut checker, 0, &Observation::Sending(block)), Ok(()));
+            assert_eq!(
+                stage.look(&mut checker, 0, &Observation::Sending(block)),
+                Ok(())
+            );
         }
         stage.now = probity_core::Time(10_000_000);
         let how = stage.commit(&mut checker, 0, &stage.commits()[0]);

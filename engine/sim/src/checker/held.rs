@@ -78,7 +78,8 @@ impl Held {
     }
 
     fn link(&mut self, parents: &[BlockRef]) {
-        self.linked.extend(parents.iter().map(|parent| parent.slot()));
+        self.linked
+            .extend(parents.iter().map(|parent| parent.slot()));
     }
 
     fn take(&mut self, scene: &Scene<'_>, records: &[Record]) -> Option<Header> {
@@ -96,7 +97,8 @@ impl Held {
                     if let Ok(commit) = CommitRecord::decode(&record.value) {
                         self.last_leader = commit.leader.round;
                         self.gc_round = scene.committee.gc_round(commit.leader.round);
-                        self.committed.extend(commit.blocks.iter().map(|(block, _)| *block));
+                        self.committed
+                            .extend(commit.blocks.iter().map(|(block, _)| *block));
                     }
                 }
                 RecordTable::Own => own = read_own_header(&record.value).ok(),
@@ -113,7 +115,10 @@ impl Held {
         let floor = self.gc_round.minus(2 * depth);
         let mut open = std::mem::take(&mut self.open);
         open.retain(|reference| {
-            let parents = self.blocks.get(reference).map(|block| block.parents().to_vec());
+            let parents = self
+                .blocks
+                .get(reference)
+                .map(|block| block.parents().to_vec());
             let grounded = self.committed.contains(reference)
                 || parents.is_some_and(|all| all.iter().all(|p| self.counts(p, floor)));
             if grounded {
@@ -195,7 +200,8 @@ impl AllHeld {
     ) -> Result<(), String> {
         match seen {
             Observation::Started { last } => {
-                self.processes.insert(scene.process, Held::load(scene, *last));
+                self.processes
+                    .insert(scene.process, Held::load(scene, *last));
                 Ok(())
             }
             Observation::Persisting(records) => {

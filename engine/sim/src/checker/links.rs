@@ -18,7 +18,8 @@ impl Checker for Links {
     }
 
     fn look(&mut self, scene: &Scene<'_>, seen: &Observation<'_>) -> Result<(), String> {
-        self.held.follow(scene, seen, |held, own| check(scene, held, own))
+        self.held
+            .follow(scene, seen, |held, own| check(scene, held, own))
     }
 }
 
@@ -27,9 +28,15 @@ fn check(scene: &Scene<'_>, held: &Held, own: &Header) -> Result<(), String> {
     let expected = own_parent(scene, held, round);
     if own.parents.first() != expected.as_ref() {
         let named = own.parents.first();
-        return Err(format!("round {round}: the own parent is {named:?} instead of {expected:?}"));
+        return Err(format!(
+            "round {round}: the own parent is {named:?} instead of {expected:?}"
+        ));
     }
-    for author in scene.committee.indices().filter(|other| *other != scene.validator) {
+    for author in scene
+        .committee
+        .indices()
+        .filter(|other| *other != scene.validator)
+    {
         let named = own.parents.iter().find(|parent| parent.author == author);
         if round == Round(1) {
             if named.copied() != genesis_ref(scene.committee, author) {
@@ -71,7 +78,10 @@ fn to_link(scene: &Scene<'_>, held: &Held, below: Slot) -> Option<Slot> {
         round: Round(round),
         author,
     });
-    let grounded = |slot: &Slot| held.of_slot(*slot).any(|b| held.is_grounded(&b.reference()));
+    let grounded = |slot: &Slot| {
+        held.of_slot(*slot)
+            .any(|b| held.is_grounded(&b.reference()))
+    };
     slots.find(grounded).filter(|slot| !held.is_linked(*slot))
 }
 
@@ -80,8 +90,8 @@ mod tests {
     use probity_core::BlockRef;
 
     use super::Links;
-    use crate::checker::stage::{Stage, header_record, own_record};
     use crate::checker::Observation;
+    use crate::checker::stage::{Stage, header_record, own_record};
 
     /// Shows the checker a validator that holds two rounds and makes its block of round 3.
     fn look(change: impl FnOnce(&mut Vec<BlockRef>)) -> Result<(), String> {

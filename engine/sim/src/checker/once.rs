@@ -32,12 +32,17 @@ impl Checker for Once {
         self.last = commit.index();
         let counts = |author| scene.plan.is_correct(author);
         let blocks = commit.blocks.iter().filter(|block| !block.void);
-        for block in blocks.map(|block| &block.block).filter(|b| counts(b.author())) {
+        for block in blocks
+            .map(|block| &block.block)
+            .filter(|b| counts(b.author()))
+        {
             let reference = block.reference();
             for number in block.payload().iter().filter_map(number_of) {
                 let before = self.found.insert((reference.author, number), reference);
                 if let Some(before) = before {
-                    return Err(format!("transaction {number} is in {before:?} and in {reference:?}"));
+                    return Err(format!(
+                        "transaction {number} is in {before:?} and in {reference:?}"
+                    ));
                 }
             }
         }
@@ -61,11 +66,19 @@ mod tests {
         let mut commits = stage.commits();
         for (commit, void) in commits.iter_mut().zip([false, true, false]) {
             let block = stage.block_with_payload();
-            commit.blocks.push(CommittedBlock { block: Arc::clone(&block), void });
+            commit.blocks.push(CommittedBlock {
+                block: Arc::clone(&block),
+                void,
+            });
         }
         assert_eq!(stage.commit(&mut once, 0, &commits[0]), Ok(()));
         assert_eq!(stage.commit(&mut once, 1, &commits[0]), Ok(()));
         assert_eq!(stage.commit(&mut once, 0, &commits[1]), Ok(()));
-        assert!(stage.commit(&mut once, 0, &commits[2]).unwrap_err().contains("and in"));
+        assert!(
+            stage
+                .commit(&mut once, 0, &commits[2])
+                .unwrap_err()
+                .contains("and in")
+        );
     }
 }

@@ -4,14 +4,12 @@ use std::sync::Arc;
 
 use probity_core::block::{CommitVote, genesis_ref};
 use probity_core::crypto::Digest;
-use probity_core::record::{
-    Record, RecordTable, commit_key, epoch_key, header_key, payload_key,
-};
+use probity_core::record::{Record, RecordTable, commit_key, epoch_key, header_key, payload_key};
 use probity_core::testing::{self, Committer, Draft, RandomDag, Signing};
 use probity_core::{
-    Block, Commit, CommitCertificate, CommitIndex, CommitRecord, CommittedBlock, Committee, Header, IdMap,
-    Path, Payload, PersistTicket, Profile, Proposal, ReplicaStatus, Round, SignedVotes, Time,
-    ValidatorIndex,
+    Block, Commit, CommitCertificate, CommitIndex, CommitRecord, CommittedBlock, Committee, Header,
+    IdMap, Path, Payload, PersistTicket, Profile, Proposal, ReplicaStatus, Round, SignedVotes,
+    Time, ValidatorIndex,
 };
 
 use super::{Checker, Observation, Scene};
@@ -133,7 +131,8 @@ impl Stage {
     pub(super) fn with_blocks(mut self, blocks: &[Arc<Block>]) -> Self {
         for block in blocks {
             let slot = block.reference().slot();
-            self.blocks.insert(block.reference().digest, Arc::clone(block));
+            self.blocks
+                .insert(block.reference().digest, Arc::clone(block));
             let same = |held: &&mut Arc<Block>| held.reference().slot() == slot;
             if let Some(held) = self.dag.iter_mut().find(same) {
                 *held = Arc::clone(block);
@@ -145,7 +144,10 @@ impl Stage {
     /// The scene in which every own block has so large a payload.
     pub(super) fn with_own_payload(&self, bytes: usize) -> Self {
         let payload = Payload::from_transactions(&[vec![0; bytes]]);
-        let own = self.dag.iter().filter(|block| block.author() == ValidatorIndex(0));
+        let own = self
+            .dag
+            .iter()
+            .filter(|block| block.author() == ValidatorIndex(0));
         let swap = |block: &Arc<Block>| {
             let mut header = block.header().clone();
             header.payload = payload.describe();

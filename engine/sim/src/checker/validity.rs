@@ -34,10 +34,8 @@ impl Checker for Validity {
             match record.table {
                 RecordTable::Headers => self.check_block(scene, record)?,
                 RecordTable::Payloads => check_payload(record)?,
-                RecordTable::Epoch
-                | RecordTable::Own
-                | RecordTable::Commits
-                | RecordTable::Tip => {}
+                RecordTable::Epoch | RecordTable::Own | RecordTable::Commits | RecordTable::Tip => {
+                }
             }
         }
         Ok(())
@@ -72,7 +70,9 @@ fn check_payload(record: &Record) -> Result<(), String> {
     if named == Some(root.as_bytes().as_slice()) {
         return Ok(());
     }
-    Err(format!("a payload was accepted under another root than {root:?}"))
+    Err(format!(
+        "a payload was accepted under another root than {root:?}"
+    ))
 }
 
 fn fault(committee: &Committee, block: &Block) -> Option<&'static str> {
@@ -111,7 +111,10 @@ fn parents_fault(committee: &Committee, header: &Header) -> Option<&'static str>
     let mut authors: Vec<_> = others.iter().map(|parent| parent.author).collect();
     authors.sort_unstable();
     authors.dedup();
-    let in_order = others.iter().map(|parent| parent.author).eq(authors.iter().copied());
+    let in_order = others
+        .iter()
+        .map(|parent| parent.author)
+        .eq(authors.iter().copied());
     if own.author != header.author || !in_order || authors.contains(&header.author) {
         return Some("its parents are out of order");
     }
@@ -124,11 +127,20 @@ fn parents_fault(committee: &Committee, header: &Header) -> Option<&'static str>
     }
     let oldest = header.round.minus(committee.gc_depth());
     let too_old = others.iter().any(|parent| parent.round < oldest);
-    if too_old || header.parents.iter().any(|parent| parent.round >= header.round) {
+    if too_old
+        || header
+            .parents
+            .iter()
+            .any(|parent| parent.round >= header.round)
+    {
         return Some("a parent's round is out of range");
     }
     let mut below = Tally::default();
-    for parent in header.parents.iter().filter(|p| p.round.next() == header.round) {
+    for parent in header
+        .parents
+        .iter()
+        .filter(|p| p.round.next() == header.round)
+    {
         below.add(parent.author, committee);
     }
     let thresholds = committee.thresholds();
@@ -143,7 +155,10 @@ fn size_fault(block: &Block) -> Option<&'static str> {
         && header.evidence.len() <= EVIDENCE_MAX
         && block.payload().bytes().len() <= PAYLOAD_BYTES_MAX
         && block.payload().count() as usize <= PAYLOAD_TRANSACTIONS_MAX
-        && block.payload().iter().all(|tx| tx.len() <= TRANSACTION_BYTES_MAX);
+        && block
+            .payload()
+            .iter()
+            .all(|tx| tx.len() <= TRANSACTION_BYTES_MAX);
     (!fits).then_some("it is too large")
 }
 
@@ -159,7 +174,7 @@ fn payload_fault(block: &Block) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use probity_core::block::EquivocationProof;
-    use probity_core::{Block, Header, Payload, PROTOCOL_VERSION, Round};
+    use probity_core::{Block, Header, PROTOCOL_VERSION, Payload, Round};
 
     use super::Validity;
     use crate::checker::Observation;
@@ -174,7 +189,10 @@ mod tests {
         let stage = stage.with_blocks(&[block.clone().into()]);
         let records = [header_record(&block)];
         let seen = Observation::Persisting(&records);
-        stage.look(&mut Validity::default(), 1, &seen).err().unwrap_or_default()
+        stage
+            .look(&mut Validity::default(), 1, &seen)
+            .err()
+            .unwrap_or_default()
     }
 
     #[test]
@@ -212,7 +230,11 @@ mod tests {
         let mut record = crate::checker::stage::payload_record(&stage.block_with_payload());
         let look = |record| {
             let records = [record];
-            stage.look(&mut Validity::default(), 0, &Observation::Persisting(&records))
+            stage.look(
+                &mut Validity::default(),
+                0,
+                &Observation::Persisting(&records),
+            )
         };
         assert_eq!(look(record.clone()), Ok(()));
         record.value = b"another".as_slice().into();

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use probity_core::limits::{LEADER_TIMEOUT_BASE_MAX_US, LEADER_TIMEOUT_MAX_US, LEADER_TIMEOUT_MIN_US};
+use probity_core::limits::{
+    LEADER_TIMEOUT_BASE_MAX_US, LEADER_TIMEOUT_MAX_US, LEADER_TIMEOUT_MIN_US,
+};
 use probity_core::testing::slots;
 use probity_core::{
     Block, CommitIndex, Header, ReplicaStatus, Round, Rule, Slot, Tally, Time, ValidatorIndex,
@@ -122,7 +124,9 @@ impl Pace {
             let here = held.of_slot(primary).next().is_some();
             let connected = scene.is_connected(primary.author);
             if !here && connected && !self.may_be_waived(primary.author) {
-                return Err(format!("round {round} came {after_us:?} us after its quorum, without {primary:?}"));
+                return Err(format!(
+                    "round {round} came {after_us:?} us after its quorum, without {primary:?}"
+                ));
             }
         }
         let Some(primary) = primary(scene, round.minus(2)) else {
@@ -154,7 +158,10 @@ fn can_certify(scene: &Scene<'_>, held: &Held, slot: Slot) -> bool {
     }
     let weight = |counts: &dyn Fn(&Block) -> bool| {
         let mut tally = Tally::default();
-        for voter in held.of_round(slot.round.next()).filter(|voter| counts(voter)) {
+        for voter in held
+            .of_round(slot.round.next())
+            .filter(|voter| counts(voter))
+        {
             tally.add(voter.author(), scene.committee);
         }
         tally.weight()
@@ -162,9 +169,13 @@ fn can_certify(scene: &Scene<'_>, held: &Held, slot: Slot) -> bool {
     let candidates: Vec<_> = held.of_slot(slot).map(|block| block.reference()).collect();
     let votes = |of| weight(&|voter: &Block| voter.parents().contains(of));
     let blames = |of| weight(&|voter: &Block| !voter.parents().contains(of));
-    candidates.iter().any(|block| votes(block) >= thresholds.certificate)
+    candidates
+        .iter()
+        .any(|block| votes(block) >= thresholds.certificate)
         || (weight(&|_| true) >= thresholds.skip_certificate
-            && candidates.iter().all(|block| blames(block) >= thresholds.skip_certificate))
+            && candidates
+                .iter()
+                .all(|block| blames(block) >= thresholds.skip_certificate))
 }
 
 #[cfg(test)]
@@ -179,12 +190,15 @@ mod tests {
     fn look(rounds: u32, absent: Option<ValidatorIndex>) -> Result<(), String> {
         let stage = Stage::full_dag(rounds + 1);
         let here = |author, round| round < rounds || Some(author) != absent;
-        let blocks = stage.dag.iter().filter(|block| {
-            block.round().0 <= rounds && here(block.author(), block.round().0)
-        });
+        let blocks = stage
+            .dag
+            .iter()
+            .filter(|block| block.round().0 <= rounds && here(block.author(), block.round().0));
         let mut records: Vec<_> = blocks.map(|block| header_record(block)).collect();
         let mut header = stage.own(rounds + 1).header().clone();
-        header.parents.retain(|parent| here(parent.author, parent.round.0));
+        header
+            .parents
+            .retain(|parent| here(parent.author, parent.round.0));
         records.push(own_record(&header));
         stage.look(&mut Waits::default(), 0, &Observation::Persisting(&records))
     }
@@ -236,7 +250,11 @@ mod tests {
         assert_eq!(settled(5, 1, 250_000), Ok(()));
         assert_eq!(settled(8, 1, 2_000_000), Ok(()));
         assert_eq!(settled(9, 2, 500_000), Ok(()));
-        assert!(settled(9, 2, 500_001).unwrap_err().contains("leader timeout"));
+        assert!(
+            settled(9, 2, 500_001)
+                .unwrap_err()
+                .contains("leader timeout")
+        );
         assert!(!waits.promise().is_empty());
     }
 }

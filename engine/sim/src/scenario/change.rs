@@ -397,14 +397,6 @@ pub(super) fn heavy(plan: &mut Plan, random: &mut Random) {
     plan.faulty_ms = plan.faulty_ms.min(8_000);
 }
 
-/// One of seven equivocates in blocks of megabytes, and each variant has `f + 1` others that need it.
-pub(super) fn fat_halves(plan: &mut Plan, random: &mut Random) {
-    heavy(plan, random);
-    equals(plan, random, 7);
-    let (validator, sin) = (any(plan, random), "fat-equivocator".to_owned());
-    plan.sinners.push(Sinner { validator, sin });
-}
-
 pub(super) fn over_the_limit(plan: &mut Plan, random: &mut Random) {
     let validators = *random.pick(&[4, 4, 5, 7]);
     reweigh(plan, vec![1; validators]);

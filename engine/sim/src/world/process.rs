@@ -102,7 +102,9 @@ impl Process {
         // Blocks of rounds that nobody will reach must not push out the ones of use.
         let ceiling = |replica: &Replica| replica.status().frontier.plus(SEEN_ABOVE_ROUNDS);
         let near = |ceiling| block.round() <= ceiling;
-        if (self.sinner || self.key_is_stolen) && self.replica.as_ref().map(ceiling).is_some_and(near) {
+        if (self.sinner || self.key_is_stolen)
+            && self.replica.as_ref().map(ceiling).is_some_and(near)
+        {
             self.seen.insert(block.reference(), Arc::clone(block));
             if self.seen.len() > SEEN_MAX {
                 self.seen.pop_first();
