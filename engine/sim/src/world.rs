@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use probity_core::crypto::Digest;
-use probity_core::{Block, Committee, IdMap, Message, Time, ValidatorIndex};
+use probity_core::testing::marks;
+use probity_core::{Block, Committee, IdMap, Message, PayloadRoom, Round, Time, ValidatorIndex};
 
 use crate::adversary::twin_side;
 use crate::application::{MakeApplication, States};
@@ -35,6 +36,7 @@ mod look;
 mod process;
 mod serve;
 
+pub(crate) use clients::number_of;
 pub use clients::submitted_at;
 pub use heal::Liveness;
 pub(crate) use process::Process;
@@ -73,6 +75,13 @@ pub(crate) enum Event {
     },
     Client {
         process: usize,
+    },
+    /// The shell has chosen a payload.
+    Proposal {
+        process: usize,
+        life: u32,
+        round: Round,
+        room: PayloadRoom,
     },
     FaultBegins(usize),
     FaultEnds(usize),
@@ -151,6 +160,8 @@ impl World {
     /// # Errors
     /// When the plan names what does not exist.
     pub fn of_plan(plan: Plan) -> Result<Self, PlanError> {
+        // Marks are the thread's; what ran on it before is of no interest.
+        let _ = marks::take();
         let committee = Arc::new(plan.check()?);
         let random = Random::new(plan.seed).fork(1);
         let network = Network::new(&plan.network, plan.validators(), random.fork(2));
@@ -218,6 +229,7 @@ impl World {
                 let sin = sin.and_then(|sinner| crate::adversary::named(&sinner.sin));
                 let sin = sin.map(|named| (named.make)(chance));
                 let mut process = Process::new(validator, sin, Signer::new(validator, signatures));
+                process.key_is_stolen = plan.is_stolen(validator);
                 if twin && plan.script.is_empty() {
                     process.hears = twin_side(plan.seed, plan.validators(), copy);
                 }
@@ -232,7 +244,7 @@ impl World {
             self.start(process);
             if self.processes[process].is_sinner() {
                 self.schedule(self.now, Event::Wake { process });
-            } else if self.plan.clients.every_ms > 0 {
+            } else if self.plan.clients.every_ms > 0 && self.has_clients(process) {
                 let first = self.random.below(self.plan.clients.every_ms * 1_000);
                 self.schedule(self.now.plus_us(first), Event::Client { process });
             }
@@ -311,6 +323,17 @@ impl World {
             }
             Event::Wake { process } => self.wake_sinner(process),
             Event::Client { process } => self.client(process),
+            Event::Proposal {
+                process,
+                life,
+                round,
+                room,
+            } => {
+                if self.processes[process].is_alive(life) {
+                    self.propose(process, round, room);
+                    self.drain(process);
+                }
+            }
             Event::FaultBegins(fault) => self.begin_fault(fault),
             Event::FaultEnds(fault) => self.end_fault(fault),
             Event::FlapTurns { fault, apart } => self.turn_flap(fault, apart),
@@ -334,6 +357,7 @@ impl World {
             | Event::Tick { process, .. }
             | Event::Wake { process }
             | Event::Client { process }
+            | Event::Proposal { process, .. }
             | Event::Restart { process, .. } => *process,
             Event::Resume { .. }
             | Event::FaultBegins(_)
@@ -432,6 +456,7 @@ impl World {
             disk: &looked.disk,
             blocks: &self.blocks,
             plan: &self.plan,
+            links: &looked.links,
         };
         for checker in &mut self.checkers {
             if let Err(how) = checker.look(&scene, seen) {

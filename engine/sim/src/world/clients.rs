@@ -31,6 +31,12 @@ impl World {
         self.schedule(at, Event::Client { process });
     }
 
+    /// Whether anybody submits to a validator.
+    pub(super) fn has_clients(&self, process: usize) -> bool {
+        let me = self.processes[process].validator.0;
+        self.plan.clients.only.is_none_or(|only| only == me)
+    }
+
     /// A transaction with this number reaches a validator; whether it was taken.
     pub(super) fn submit(&mut self, process: usize, number: u64, bytes: usize) -> bool {
         let now = self.now;
@@ -38,7 +44,7 @@ impl World {
         let refused = bytes > TRANSACTION_BYTES_MAX
             || host.is_down()
             || host.queue.len() >= QUEUE_MAX
-            || !host.known.insert(number);
+            || (!host.known.insert(number) && !takes_twice());
         if refused {
             return false;
         }
@@ -93,6 +99,17 @@ impl World {
             self.liveness.note_slashed(process, replica);
         }
     }
+}
+
+/// Whether the intake's planted mistake is on.
+#[cfg(probity_planted)]
+fn takes_twice() -> bool {
+    probity_core::planted::active() == Some(probity_core::planted::Bug::IntakeTwice)
+}
+
+#[cfg(not(probity_planted))]
+const fn takes_twice() -> bool {
+    false
 }
 
 /// A transaction: its number, when it was submitted, then padding.

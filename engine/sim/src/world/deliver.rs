@@ -49,6 +49,9 @@ impl World {
             Ok(block) => {
                 self.know(block.block());
                 self.processes[to].note_seen(block.block());
+                if block.block().author() == self.processes[to].validator {
+                    self.observe(to, &Observation::Shown(block.block()));
+                }
                 self.with(to, |replica| {
                     replica.handle_block(now, Delivery { from, block });
                 });
