@@ -247,7 +247,9 @@ impl Committee {
         };
         #[cfg(any(test, feature = "testing"))]
         if self.stand_in {
-            return crate::testing::stand_in_signature(&member.key, message) == *signature;
+            let first = crate::testing::stand_in_signature(&member.key, message);
+            return first == *signature
+                || crate::testing::stand_in_variant(&member.key, message) == *signature;
         }
         verify(&member.key, message, signature)
     }

@@ -102,6 +102,7 @@ bugs! {
     LateCandidateUnblamed, 14, "a late candidate is not blamed by the blocks that were here before it";
     ParentsOfAnyRound, 15, "parents of older rounds count like those of the round below";
 
+    FastCommitDropped, 16, "no slot is committed by the votes of the next round alone";
     SkipOnOneBlamed, 16, "one blamed block is enough to skip the slot of an equivocator";
     AnchorNear, 17, "an anchor is looked for one round too early";
     AnchorOverUndecided, 17, "an undecided slot is passed over in the search for an anchor";
@@ -133,6 +134,8 @@ bugs! {
     RestartRoundLow, 36, "the highest own round is one too low after a restart";
     RestartForgetsCommitted, 36, "after a restart nothing counts as committed";
     AmnesiaIgnored, 37, "an own block that this validator did not make changes nothing";
+
+    IntakeTwice, 39, "a transaction that is submitted again is proposed again (in the simulator's own intake)";
 }
 
 impl fmt::Display for Bug {

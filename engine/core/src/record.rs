@@ -15,8 +15,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::block::{Block, BlockRef, EquivocationProof, Proposal, Slot};
-use crate::codec::{PROOF_BYTES, Put, Reader};
+use crate::block::{Block, BlockRef, EquivocationProof, Header, Proposal, Slot};
+use crate::codec::{DecodeError, PROOF_BYTES, Put, Reader, decode_unsigned_header};
 use crate::commit::CommitRecord;
 use crate::committee::Committee;
 use crate::crypto::Digest;
@@ -207,6 +207,14 @@ impl Record {
         let key = evidence_key(epoch, proof.slot());
         Self::new(RecordTable::Evidence, key, value.freeze())
     }
+}
+
+/// Reads a value of [`RecordTable::Own`] back.
+///
+/// # Errors
+/// When the bytes are no header.
+pub fn read_own_header(value: &Bytes) -> Result<Header, DecodeError> {
+    decode_unsigned_header(value)
 }
 
 /// Why a stored block or commit could not be read.

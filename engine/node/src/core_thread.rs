@@ -15,7 +15,7 @@ use probity_transport::Lane;
 
 use crate::allowance::Allowances;
 use crate::commits::CommitLog;
-use crate::health::{Health, NAP};
+use crate::health::{Health, NAP, StopReason};
 use crate::intake::Intake;
 use crate::links::Links;
 use crate::metrics::{Metrics, level};
@@ -238,6 +238,14 @@ impl Core {
                         "a validator signed two headers of one slot");
                     self.hands.metrics.evidence.inc();
                 }
+                Output::Change {
+                    change, outcome, ..
+                } => tracing::warn!(?change, ?outcome, "a change that the rule does not know"),
+                Output::EpochEnded(end) => {
+                    // The rule of a fixed committee ends no epoch; were it otherwise, going on would be wrong.
+                    let why = format!("epoch {} has ended", end.record.epoch);
+                    self.hands.health.stop(StopReason::Epoch(why));
+                }
                 Output::Certified(certificate) => {
                     tracing::trace!(index = %certificate.index, "certified");
                     self.hands.metrics.certificates.inc();
@@ -277,6 +285,7 @@ impl Core {
                         Lane::CatchUp
                     }
                     Message::Fetched(_)
+                    | Message::EpochEnd(_)
                     | Message::Fetch(_)
                     | Message::NotHeld(_)
                     | Message::Replay { .. }
@@ -299,6 +308,8 @@ impl Core {
             | Output::Commit(_)
             | Output::Outcome { .. }
             | Output::Evidence(_)
+            | Output::Change { .. }
+            | Output::EpochEnded(_)
             | Output::Certified(_) => unreachable!("carried out by the caller"),
         }
     }

@@ -214,7 +214,14 @@ impl Verifier {
                 Some(Item::Request(Input::FetchHistory(from, above, refs)))
             }
             Ok(Message::NotHeld(refs)) => Some(Item::Request(Input::NotHeld(from, refs))),
-            Ok(Message::Replay { after }) => Some(Item::Request(Input::Replay(from, after))),
+            Ok(Message::Replay { epoch, after }) if epoch == self.links.committee().epoch() => {
+                Some(Item::Request(Input::Replay(from, after)))
+            }
+            Ok(Message::Replay { .. } | Message::EpochEnd(_)) => {
+                tracing::debug!(peer = %from, "a message of another epoch");
+                self.metrics.reject(from.position(), "epoch");
+                None
+            }
             Err(why) => {
                 tracing::debug!(peer = %from, %why, "a frame is no message");
                 self.metrics.reject(from.position(), "frame");

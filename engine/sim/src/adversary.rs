@@ -20,10 +20,12 @@ mod double_voter;
 mod equivocator;
 mod evidence_spammer;
 mod far_future;
+mod fat_equivocator;
 mod fetch_flooder;
 mod fetch_liar;
 mod garbler;
 mod hands;
+mod hoarder;
 mod invalid_payload;
 mod invented_parents;
 mod late_proposer;
@@ -172,12 +174,33 @@ pub const SINS: &[Named] = &[
         about: "timestamps from the beginning to the end of time",
         make: clock_liar::make,
     },
+    Named {
+        name: "fat-equivocator",
+        about: "blocks of the greatest size, another one for each part of the others",
+        make: fat_equivocator::make,
+    },
+    Named {
+        name: "hoarder",
+        about: "blocks of the greatest size on parents that nobody has",
+        make: hoarder::make,
+    },
 ];
 
 /// The sin of this name.
 #[must_use]
 pub fn named(name: &str) -> Option<&'static Named> {
     SINS.iter().find(|sin| sin.name == name)
+}
+
+/// Sins that cost much memory: committed only where a scenario says so.
+const HEAVY: [&str; 2] = ["fat-equivocator", "hoarder"];
+
+/// The names of all sins that may be drawn anywhere.
+#[must_use]
+pub fn names_at_large() -> Vec<&'static str> {
+    let mut names = names();
+    names.retain(|name| !HEAVY.contains(name));
+    names
 }
 
 /// Every name.

@@ -22,6 +22,13 @@
 //! | `no_false_accusation` | evidence holds, against sinners only | R12 |
 //! | `carried_once` | a proof is carried once, and not beside another's | R12 |
 //! | `bounds` | memory under its caps | R6, R12, R25 |
+//! | `validity` | what is accepted is valid, asked from scratch | R4 |
+//! | `links` | own blocks link all that is grounded and nothing else | R6, R8, R10 |
+//! | `waits` | rounds wait for the primary and its votes, not for long | R9 |
+//! | `brake` | no own payload behind the frontier or while it piles up | R8, R13 |
+//! | `fast_path` | fault-free synchrony commits at two delays | R16 |
+//! | `amnesia` | shown a block it did not make, nobody signs on | R37 |
+//! | `once` | what is submitted again is in the sequence once | the node's intake |
 //!
 //! Liveness is the world's own business (`world/heal.rs`), and so is that equivocators end as slashed; the application's state too (`application.rs`). The
 //! agreed sequence, with the schedules that the slow reference makes of it, is written down once (`ledger`).
@@ -45,17 +52,23 @@ use crate::disk::Disk;
 use crate::plan::Plan;
 
 mod agreement;
+mod amnesia;
 mod bound;
 mod bounds;
+mod brake;
 mod carried_once;
 mod certificates;
 mod decisions;
 mod durable;
 mod epochs;
+mod fast_path;
+mod held;
 mod honest_blocks_valid;
 mod ledger;
+mod links;
 mod no_false_accusation;
 mod no_skipped_round;
+mod once;
 mod one_block_a_round;
 mod outcomes;
 mod prefix;
@@ -65,6 +78,8 @@ mod sequence;
 #[cfg(test)]
 mod stage;
 mod timestamps;
+mod validity;
+mod waits;
 
 /// One promise.
 pub trait Checker {
@@ -98,6 +113,16 @@ pub struct Scene<'a> {
     pub blocks: &'a IdMap<Digest, Arc<Block>>,
     /// What the run is about.
     pub plan: &'a Plan,
+    /// By validator: whether its link is reported up.
+    pub links: &'a [bool],
+}
+
+impl Scene<'_> {
+    /// Whether a validator is the one looked at, or its link is reported up.
+    fn is_connected(&self, other: ValidatorIndex) -> bool {
+        let up = self.links.get(other.position()).copied();
+        other == self.validator || up.unwrap_or(false)
+    }
 }
 
 impl Scene<'_> {
@@ -124,6 +149,8 @@ pub enum Observation<'a> {
     Persisting(&'a [Record]),
     /// It is about to send a new own block to the first receiver.
     Sending(&'a Arc<Block>),
+    /// A valid block under its own key came from the network.
+    Shown(&'a Arc<Block>),
     /// It refused a block that a correct validator sent, whole.
     RefusedHonest(String),
     /// A commit left the engine.
@@ -179,6 +206,13 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Checker>> {
         Box::new(no_false_accusation::NoFalseAccusation),
         Box::new(carried_once::CarriedOnce::default()),
         Box::new(bounds::Bounds::default()),
+        Box::new(validity::Validity::default()),
+        Box::new(links::Links::default()),
+        Box::new(waits::Waits::new(ledger.clone())),
+        Box::new(brake::Brake::default()),
+        Box::new(fast_path::FastPath::default()),
+        Box::new(amnesia::Amnesia::default()),
+        Box::new(once::Once::default()),
     ];
     if plan.reference {
         checkers.push(Box::new(reference::Reference::new(ledger)));

@@ -250,6 +250,12 @@ pub struct ClientPlan {
     /// Transactions above the size limit, which the validator must refuse.
     #[serde(default)]
     pub oversized_ppm: u64,
+    /// How long a validator takes to choose a payload; 0 for at once.
+    #[serde(default)]
+    pub answer_us: u64,
+    /// The validator to which all of them come, if not to every one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<u16>,
 }
 
 /// A validator that breaks the rules.
@@ -341,6 +347,11 @@ pub enum FaultKind {
         left: Vec<u16>,
         /// How long each half of a turn lasts.
         period_ms: u64,
+    },
+    /// Somebody else signs with its key, in a round that it has come to; it is shown the block (R37).
+    StolenKey {
+        /// Whose.
+        validator: u16,
     },
     /// A network on which every frame is lost with this chance.
     Storm {
@@ -435,6 +446,9 @@ impl Plan {
                 return Err(PlanError::Validator { named, validators });
             }
         }
+        for stolen in committee.indices().filter(|v| self.is_stolen(*v)) {
+            byzantine.add(stolen, &committee);
+        }
         let bound = committee.thresholds().byzantine;
         if byzantine.weight() > bound && !self.over_the_limit {
             let weight = byzantine.weight();
@@ -465,6 +479,17 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Whether somebody else is going to sign with a validator's key; it counts as faulty from then on.
+    #[must_use]
+    pub fn is_stolen(&self, validator: ValidatorIndex) -> bool {
+        let stolen = FaultKind::StolenKey {
+            validator: validator.0,
+        };
+        self.faults.iter().any(|fault| fault.kind == stolen)
+    }
+}
+
 impl FaultKind {
     /// The validators it names.
     #[must_use]
@@ -475,6 +500,7 @@ impl FaultKind {
             | Self::Pause { validator }
             | Self::Slow { validator, .. }
             | Self::ClockJump { validator, .. }
+            | Self::StolenKey { validator }
             | Self::WriteError { validator } => vec![*validator],
             Self::OneWay { from, to } => vec![*from, *to],
             Self::Split { left } | Self::SilentSplit { left } | Self::Flap { left, .. } => {
@@ -500,6 +526,7 @@ impl FaultKind {
             Self::SilentSplit { .. } => "silent-split",
             Self::Ring => "ring",
             Self::Flap { .. } => "flap",
+            Self::StolenKey { .. } => "stolen-key",
             Self::Storm { .. } => "storm",
         }
     }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use probity_core::Time;
 use probity_core::testing::marks::{self, MarkSet};
 
 use crate::checker::Violation;
 use crate::plan::{Plan, PlanError};
-use crate::world::World;
+use crate::world::{START, World};
 
 /// What came of a run.
 #[derive(Clone, Debug)]
@@ -42,27 +43,46 @@ pub struct Report {
 /// # Errors
 /// When the plan names what does not exist.
 pub fn run(plan: Plan) -> Result<Report, PlanError> {
-    let world = World::of_plan(plan)?;
-    Ok(run_world(world))
+    let started = Instant::now();
+    let kept = plan.clone();
+    // Processes start while the world is made, and a start may panic too.
+    match catch_unwind(AssertUnwindSafe(|| World::of_plan(plan))) {
+        Ok(world) => Ok(run_world(world?)),
+        Err(panic) => Ok(Report {
+            plan: kept,
+            violation: Some(panicked(START, panic.as_ref())),
+            trace_digest: String::new(),
+            commits: 0,
+            frames: 0,
+            virtual_us: 0,
+            took: started.elapsed(),
+            faults: BTreeMap::new(),
+            recovery_us: Vec::new(),
+            marks: marks::take(),
+            trace_text: None,
+        }),
+    }
+}
+
+fn panicked(at: Time, panic: &(dyn std::any::Any + Send)) -> Violation {
+    Violation {
+        promise: "nothing makes a correct validator panic".to_owned(),
+        at,
+        validator: None,
+        how: words_of(panic),
+    }
 }
 
 /// Runs a world that may have been given checkers or an application.
 #[must_use]
 pub fn run_world(mut world: World) -> Report {
     let started = Instant::now();
-    // Marks are the thread's; what ran on it before is of no interest.
-    let _ = marks::take();
     let ran = catch_unwind(AssertUnwindSafe(|| {
         world.run();
     }));
     let violation = match ran {
         Ok(()) => world.violation().cloned(),
-        Err(panic) => Some(Violation {
-            promise: "nothing makes a correct validator panic".to_owned(),
-            at: world.now(),
-            validator: None,
-            how: words_of(panic.as_ref()),
-        }),
+        Err(panic) => Some(panicked(world.now(), panic.as_ref())),
     };
     Report {
         plan: world.plan().clone(),
@@ -70,7 +90,7 @@ pub fn run_world(mut world: World) -> Report {
         trace_digest: world.trace_digest(),
         commits: world.commits(),
         frames: world.frames(),
-        virtual_us: world.now().since_us(crate::world::START),
+        virtual_us: world.now().since_us(START),
         took: started.elapsed(),
         faults: world.faults_fired().clone(),
         recovery_us: world.liveness().took_us().to_vec(),

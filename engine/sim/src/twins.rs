@@ -93,6 +93,8 @@ pub fn plan(script: Vec<u32>, profile: Profile) -> Plan {
             bytes: 16,
             duplicate_ppm: 0,
             oversized_ppm: 0,
+            answer_us: 0,
+            only: None,
         },
         sinners: vec![Sinner {
             validator: 3,

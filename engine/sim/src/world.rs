@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use probity_core::crypto::{Digest, PublicKey};
-use probity_core::{Block, Committee, IdMap, Message, Time, ValidatorIndex, testing};
+use probity_core::testing::{self, marks};
+use probity_core::{Block, Committee, IdMap, Message, PayloadRoom, Round, Time, ValidatorIndex};
 
 use crate::adversary::twin_side;
 use crate::application::{MakeApplication, States};
@@ -36,6 +37,7 @@ mod look;
 mod process;
 mod serve;
 
+pub(crate) use clients::number_of;
 pub use clients::submitted_at;
 pub use heal::Liveness;
 pub(crate) use process::Process;
@@ -83,6 +85,13 @@ pub(crate) enum Event {
     /// Who is no member asks how epochs have ended.
     Follow {
         process: usize,
+    },
+    /// The shell has chosen a payload.
+    Proposal {
+        process: usize,
+        life: u32,
+        round: Round,
+        room: PayloadRoom,
     },
     FaultBegins(usize),
     FaultEnds(usize),
@@ -171,6 +180,8 @@ impl World {
     /// # Errors
     /// When the plan names what does not exist.
     pub fn of_plan(plan: Plan) -> Result<Self, PlanError> {
+        // Marks are the thread's; what ran on it before is of no interest.
+        let _ = marks::take();
         let committee = Arc::new(plan.check()?);
         let random = Random::new(plan.seed).fork(1);
         let network = Network::new(&plan.network, plan.validators(), random.fork(2));
@@ -245,6 +256,7 @@ impl World {
                 let signer = Signer::new(validator, signatures);
                 let committee = Arc::clone(&self.committee);
                 let mut process = Process::new(validator, committee, sin, signer);
+                process.key_is_stolen = plan.is_stolen(validator);
                 if twin && plan.script.is_empty() {
                     process.hears = twin_side(plan.seed, plan.validators(), copy);
                 }
@@ -269,7 +281,7 @@ impl World {
             }
             if self.processes[process].is_sinner() {
                 self.schedule(self.now, Event::Wake { process });
-            } else if self.plan.clients.every_ms > 0 {
+            } else if self.plan.clients.every_ms > 0 && self.has_clients(process) {
                 let first = self.random.below(self.plan.clients.every_ms * 1_000);
                 self.schedule(self.now.plus_us(first), Event::Client { process });
             }
@@ -350,6 +362,17 @@ impl World {
             Event::Client { process } => self.client(process),
             Event::Change { process, at } => self.ask_change(process, at),
             Event::Follow { process } => self.ask_follow(process),
+            Event::Proposal {
+                process,
+                life,
+                round,
+                room,
+            } => {
+                if self.processes[process].is_alive(life) {
+                    self.propose(process, round, room);
+                    self.drain(process);
+                }
+            }
             Event::FaultBegins(fault) => self.begin_fault(fault),
             Event::FaultEnds(fault) => self.end_fault(fault),
             Event::FlapTurns { fault, apart } => self.turn_flap(fault, apart),
@@ -375,6 +398,7 @@ impl World {
             | Event::Client { process }
             | Event::Change { process, .. }
             | Event::Follow { process }
+            | Event::Proposal { process, .. }
             | Event::Restart { process, .. } => *process,
             Event::Resume { .. }
             | Event::FaultBegins(_)
@@ -486,6 +510,7 @@ impl World {
             disk: &looked.disk,
             blocks: &self.blocks,
             plan: &self.plan,
+            links: &looked.links,
         };
         let plan = &self.plan;
         let of_epoch = self.checkers.entry(looked.committee.epoch());

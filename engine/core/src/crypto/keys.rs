@@ -181,6 +181,27 @@ impl Keypair {
     pub fn sign(&self, message: &[u8]) -> Signature {
         Signature(self.secret.sign(message).to_bytes())
     }
+
+    /// Another valid signature, as a signer that draws its nonce makes: for tests of what two of them may do.
+    #[cfg(any(test, feature = "testing"))]
+    #[doc(hidden)]
+    pub fn sign_variant(&self, message: &[u8], variant: u64) -> Signature {
+        use curve25519_dalek::Scalar;
+        use sha2::{Digest as _, Sha512};
+        let scalar = |parts: &[&[u8]]| {
+            let mut hash = Sha512::new();
+            parts.iter().for_each(|part| hash.update(part));
+            Scalar::from_bytes_mod_order_wide(&hash.finalize().into())
+        };
+        let nonce = scalar(&[self.secret.as_bytes(), &variant.to_le_bytes(), message]);
+        let point = EdwardsPoint::mul_base(&nonce).compress();
+        let challenge = scalar(&[point.as_bytes(), self.public.as_bytes(), message]);
+        let answer = nonce + challenge * self.secret.to_scalar();
+        let mut bytes = [0; 64];
+        bytes[..32].copy_from_slice(point.as_bytes());
+        bytes[32..].copy_from_slice(answer.as_bytes());
+        Signature(bytes)
+    }
 }
 
 // The wiping is the inner type's, and a cargo feature could take it away: then this does not
@@ -254,6 +275,22 @@ mod tests {
         let bytes = key_bytes(Y_3_UNREDUCED);
         assert_eq!(PublicKey::committee(&bytes), Err(KeyError::NotCanonical));
         assert_eq!(PublicKey::client(&bytes).unwrap().as_bytes(), &bytes);
+    }
+
+    #[test]
+    fn a_variant_is_another_signature_that_verifies() {
+        let key = Keypair::from_seed(&[7; 32]);
+        let variants = [1, 2].map(|variant| key.sign_variant(b"message", variant));
+        assert_ne!(variants[0], variants[1]);
+        for signature in variants {
+            assert_ne!(signature, key.sign(b"message"));
+            assert!(crate::crypto::verify(&key.public(), b"message", &signature));
+            assert!(!crate::crypto::verify(
+                &key.public(),
+                b"another",
+                &signature
+            ));
+        }
     }
 
     /// The blanket implementation applies to every type, the other one to types with the trait: if

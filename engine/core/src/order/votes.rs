@@ -294,7 +294,8 @@ pub(crate) fn decide_directly(votes: &Votes, dag: &Dag, slot: Slot) -> Option<De
     let known = votes.slot(slot);
     let candidates = known.map_or(&[][..], |known| &known.candidates);
     for candidate in candidates {
-        if thresholds.rule != Rule::Classic && candidate.votes.weight() >= thresholds.fast_commit {
+        let fast = thresholds.rule != Rule::Classic && !planted!(FastCommitDropped);
+        if fast && candidate.votes.weight() >= thresholds.fast_commit {
             sometimes!(in thresholds.rule, Dual => CommitFastDual, Fast => CommitFastFast);
             return commit(candidate, Path::Fast);
         }

@@ -121,6 +121,15 @@ pub fn stand_in_signature(key: &PublicKey, message: &[u8]) -> Signature {
     Signature(bytes)
 }
 
+/// One more signature that a committee of [`with_stand_in_signatures`] accepts for the same message: the first one
+/// with another last byte.
+#[must_use]
+pub fn stand_in_variant(key: &PublicKey, message: &[u8]) -> Signature {
+    let mut variant = stand_in_signature(key, message);
+    variant.0[63] ^= 0xFF;
+    variant
+}
+
 /// The block of a draft, without a payload.
 #[must_use]
 pub fn build(committee: &Committee, draft: Draft, signing: Signing) -> Arc<Block> {

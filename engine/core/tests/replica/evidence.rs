@@ -49,7 +49,7 @@ impl Scene {
     /// The others' next round, in which these make a second block that only the replica under test gets to see.
     fn round(&mut self, sinners: &[u16]) {
         let blocks = self.row(&[]);
-        self.deliver(blocks, sinners);
+        self.deliver(&blocks, sinners);
     }
 
     fn row(&self, proofs: &[(u16, EquivocationProof)]) -> Vec<Arc<Block>> {
@@ -72,14 +72,14 @@ impl Scene {
         proposal(&self.committee, draft, Payload::empty())
     }
 
-    fn deliver(&mut self, blocks: Vec<Arc<Block>>, sinners: &[u16]) {
+    fn deliver(&mut self, blocks: &[Arc<Block>], sinners: &[u16]) {
         for sinner in sinners {
             let first = &blocks[usize::from(*sinner) - 1];
             self.hand.take(first);
             self.hand.take(&self.second(*sinner));
         }
         blocks.iter().for_each(|block| self.hand.take(block));
-        self.below = refs(&blocks);
+        self.below = refs(blocks);
         let own = self.hand.own.iter();
         let mut own = own.filter(|own| own.round() == Round(self.next));
         if self.hears == Hears::Everybody {
@@ -198,7 +198,7 @@ fn a_proof_that_was_not_carried_before_a_restart_is_carried_after_it() {
     scene.round(&[5]);
     scene.round(&[]);
     let newest = scene.row(&[]);
-    scene.deliver(newest.clone(), &[]);
+    scene.deliver(&newest, &[]);
     assert!(scene.hand.own.is_empty() && !scene.hand.commits.is_empty());
     scene.hand.takes = Takes::All;
     scene.hand.restart();
@@ -221,7 +221,7 @@ fn a_proof_in_a_linked_block_is_not_carried_again() {
     let (first, second) = (scene.row(&[])[3].clone(), scene.second(4));
     let seen = EquivocationProof::new(first.reference().slot(), part(&first), part(&second));
     let row = scene.row(&[(1, seen.unwrap()), (2, scene.proof((1, 6)))]);
-    scene.deliver(row, &[4]);
+    scene.deliver(&row, &[4]);
     assert_eq!(scene.hand.accused.len(), 2);
     (0..8).for_each(|_| scene.round(&[]));
     assert_eq!(scene.carried(), []);
@@ -264,7 +264,7 @@ fn a_proof_in_the_own_chain_of_a_linked_block_is_not_carried_again() {
         let row: Vec<_> = (2..VALIDATORS)
             .map(|author| Arc::new(sign(scene.draft(author))))
             .collect();
-        scene.deliver(row, &[]);
+        scene.deliver(&row, &[]);
         scene.hand.wait_us(100_000);
     }
     let linked = scene.hand.own[own..].iter();

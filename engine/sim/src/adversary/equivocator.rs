@@ -14,7 +14,7 @@ struct Equivocator {
 }
 
 /// What the variants of a slot differ in.
-const WAYS: u64 = 4;
+const WAYS: u64 = 5;
 
 pub(super) fn make(mut random: Random) -> Box<dyn Sin> {
     let ppm = *random.pick(&[1_000_000, 300_000, 50_000]);
@@ -46,7 +46,8 @@ impl Equivocator {
                 }
                 header.timestamp_ms += 1;
             }
-            _ => header.commit_votes.clear(),
+            3 => header.commit_votes.clear(),
+            _ => return hands.sign_again(block),
         }
         hands.sign(header, payload)
     }

@@ -97,6 +97,14 @@ impl Hands<'_> {
         Arc::new(proposal.seal(signature))
     }
 
+    /// The same header and payload under another valid signature: another block, and no proof of anything (R12).
+    #[must_use]
+    pub fn sign_again(&self, block: &Block) -> Arc<Block> {
+        let proposal = Proposal::new(block.header().clone(), block.payload().clone());
+        let signature = self.signer.sign_variant(&proposal.preimage());
+        Arc::new(proposal.seal(signature))
+    }
+
     /// An own header without payload; the parents are put into the order that R4 wants.
     #[must_use]
     pub fn header(&self, round: Round, parents: Vec<BlockRef>) -> Header {

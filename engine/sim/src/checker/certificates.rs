@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use probity_core::CommitIndex;
 use probity_core::crypto::Digest;
+use probity_core::{CommitCertificate, CommitIndex, Rule, Tally};
 
 use super::bound::Bound;
 use super::{Checker, Observation, Scene};
@@ -37,6 +37,13 @@ impl Checker for Certificates {
         if !certificate.verify(scene.committee) {
             return Err(format!("the certificate of commit {index} does not hold"));
         }
+        let weight = weight(scene, certificate);
+        let least = certifying_weight(scene);
+        if weight < least {
+            return Err(format!(
+                "the votes for commit {index} weigh {weight}, a certificate takes {least}"
+            ));
+        }
         // A correct validator voted, so it had output the commit.
         let agreed = self.agreed.get(&index);
         if agreed != Some(&certificate.digest) {
@@ -55,6 +62,24 @@ impl Checker for Certificates {
         self.highest.insert(scene.process, index);
         Ok(())
     }
+}
+
+/// R25, R1: `V`, in fast mode `Q`, derived anew.
+fn certifying_weight(scene: &Scene<'_>) -> u64 {
+    let thresholds = scene.committee.thresholds();
+    let (total, byzantine) = (thresholds.total, thresholds.byzantine);
+    match thresholds.rule {
+        Rule::Fast => total - byzantine - thresholds.crashed,
+        Rule::Classic | Rule::Dual => (total + byzantine) / 2 + 1,
+    }
+}
+
+fn weight(scene: &Scene<'_>, certificate: &CommitCertificate) -> u64 {
+    let mut tally = Tally::default();
+    for vote in &certificate.votes {
+        tally.add(vote.slot.author, scene.committee);
+    }
+    tally.weight()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! A block that was asked for and not made, because the gc round moved in between, ends as collected too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use probity_core::{CommitIndex, Outcome, Round};
 
@@ -21,6 +21,10 @@ struct Own {
     sequenced: BTreeMap<Round, (CommitIndex, bool)>,
     /// Ends reported in this life.
     ended: BTreeMap<Round, Outcome>,
+    /// Blocks sent in this life whose end was not reported.
+    open: BTreeSet<Round>,
+    /// The gc round after the last commit that left the engine.
+    gc_round: Round,
 }
 
 impl Checker for Outcomes {
@@ -32,6 +36,12 @@ impl Checker for Outcomes {
         let own = self.processes.entry(scene.process).or_default();
         if let Observation::Started { .. } = seen {
             own.ended.clear();
+            own.open.clear();
+        }
+        if let Observation::Committed(commit) = seen {
+            // Whatever the commit before this one collected has been reported by now.
+            own.check_open()?;
+            own.gc_round = scene.committee.gc_round(commit.record.leader.round);
         }
         for record in self.bound.news(scene, seen) {
             let blocks = record.blocks.iter();
@@ -40,6 +50,12 @@ impl Checker for Outcomes {
             }
         }
         match seen {
+            Observation::Sending(block) => {
+                if !own.ended.contains_key(&block.round()) {
+                    own.open.insert(block.round());
+                }
+                Ok(())
+            }
             Observation::Ended(round, outcome) => own.end(*round, *outcome),
             _ => Ok(()),
         }
@@ -47,6 +63,16 @@ impl Checker for Outcomes {
 }
 
 impl Own {
+    fn check_open(&self) -> Result<(), String> {
+        match self.open.first() {
+            Some(round) if *round <= self.gc_round => Err(format!(
+                "round {round} is collected, the gc round is {}, and its end was not reported",
+                self.gc_round
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     fn sequence(&mut self, round: Round, place: (CommitIndex, bool)) -> Result<(), String> {
         self.sequenced.entry(round).or_insert(place);
         match self.ended.get(&round) {
@@ -59,6 +85,7 @@ impl Own {
     }
 
     fn end(&mut self, round: Round, outcome: Outcome) -> Result<(), String> {
+        self.open.remove(&round);
         if let Some(before) = self.ended.insert(round, outcome) {
             return Err(format!("round {round} ends {outcome:?} after {before:?}"));
         }
@@ -134,6 +161,18 @@ mod tests {
         let mut scene = scene();
         assert_eq!(end(&mut scene, 50, Outcome::Collected), "");
         assert!(end(&mut scene, 50, Outcome::Collected).contains("after Collected"));
+    }
+
+    #[test]
+    fn an_end_that_is_not_reported_is_seen() {
+        let stage = Stage::full_dag(16);
+        let mut outcomes = Outcomes::default();
+        let seen = Observation::Sending(stage.own(5));
+        assert_eq!(stage.look(&mut outcomes, 0, &seen), Ok(()));
+        let commits = stage.commits();
+        let mut looks = commits.iter().map(|c| stage.commit(&mut outcomes, 0, c));
+        let how = looks.find_map(Result::err);
+        assert!(how.unwrap().contains("was not reported"));
     }
 
     #[test]

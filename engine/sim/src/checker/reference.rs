@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use probity_core::crypto::Digest;
 use probity_core::record::{Record, RecordSource, RecordTable, round_key};
-use probity_core::testing::reference_decisions;
-use probity_core::{Block, BlockRef, CommitIndex, CommitRecord, Round, ValidatorIndex};
+use probity_core::testing::{ReferenceSchedule, Verdict, reference_decisions, schedule_of};
+use probity_core::{Block, BlockRef, CommitIndex, CommitRecord, Round, Slot, ValidatorIndex};
 
 use super::bound::{durable_gc_round, stored_commit};
 use super::decisions::decided;
@@ -33,12 +33,18 @@ impl Reference {
 #[derive(Default)]
 struct Accepted {
     from: Round,
+    /// The last commit and its slot.
+    index: CommitIndex,
+    last: Option<Slot>,
     blocks: BTreeSet<BlockRef>,
+    own_blocks: u64,
+    /// The last commit ends the epoch.
+    ended: bool,
 }
 
 impl Checker for Reference {
     fn promise(&self) -> &'static str {
-        "the slow reference committer repeats every decision"
+        "the slow reference committer repeats every decision, and makes none that was missed"
     }
 
     fn look(&mut self, scene: &Scene<'_>, seen: &Observation<'_>) -> Result<(), String> {
@@ -66,6 +72,9 @@ impl Accepted {
             && last.epoch == scene.committee.epoch()
         {
             accepted.from = last.leader.round;
+            accepted.ended = last.ends_epoch();
+            accepted.index = last.index;
+            accepted.last = Some(last.leader.slot());
         }
         let gc_round = durable_gc_round(scene);
         let mut closed: BTreeSet<BlockRef> = BTreeSet::new();
@@ -99,9 +108,13 @@ impl Accepted {
         let commits: Vec<CommitRecord> = of(RecordTable::Commits)
             .filter_map(|record| CommitRecord::decode(&record.value).ok())
             .collect();
-        let Some(last) = commits.last() else {
+        // Everything accepted before an own header is in its write, and what that decides too.
+        let own = of(RecordTable::Own).next().is_some();
+        self.own_blocks += u64::from(own);
+        let looks = own && self.own_blocks.is_multiple_of(OWN_BLOCKS_A_LOOK);
+        if commits.is_empty() && !looks {
             return Ok(());
-        };
+        }
         let blocks: Vec<Arc<Block>> = self
             .blocks
             .iter()
@@ -109,10 +122,7 @@ impl Accepted {
             .collect();
         let decide =
             |schedules: &[_]| reference_decisions(scene.committee, schedules, &blocks, self.from);
-        let Some(first) = commits.first() else {
-            return Ok(());
-        };
-        let mut repeated = decide(ledger.schedules(scene, CommitIndex(first.index.0 - 1)));
+        let mut repeated = decide(ledger.schedules(scene, self.index));
         for commit in &commits {
             for (slot, verdict) in decided(commit) {
                 let reference = repeated.get(&slot);
@@ -127,13 +137,56 @@ impl Accepted {
                 repeated = decide(ledger.schedules(scene, commit.index));
             }
         }
-        self.from = last.leader.round;
-        self.blocks = self.blocks.split_off(&lowest(self.from));
-        Ok(())
+        if let Some(last) = commits.last() {
+            self.from = last.leader.round;
+            self.index = last.index;
+            self.last = Some(last.leader.slot());
+            self.blocks = self.blocks.split_off(&lowest(self.from));
+        }
+        let schedules = ledger.schedules(scene, self.index);
+        // R32: nothing after the last commit of an epoch is output.
+        let ends = commits.last().is_some_and(CommitRecord::ends_epoch);
+        self.ended |= ends;
+        if self.ended {
+            return Ok(());
+        }
+        match self.missed(scene, schedules, &repeated) {
+            Some(slot) => Err(format!("{slot:?} could be committed, and was not")),
+            None => Ok(()),
+        }
+    }
+
+    /// R18: the first leader after the last commit that could be committed too.
+    fn missed(
+        &self,
+        scene: &Scene<'_>,
+        schedules: &[ReferenceSchedule],
+        repeated: &BTreeMap<Slot, Verdict>,
+    ) -> Option<Slot> {
+        let mut passed = self.last.is_none();
+        for round in (self.from.0.max(1)..).map(Round) {
+            let schedule = &schedules[schedule_of(schedules, round)];
+            for author in schedule.slots(scene.committee, round) {
+                let slot = Slot { round, author };
+                if !passed {
+                    passed = Some(slot) == self.last;
+                    continue;
+                }
+                match repeated.get(&slot)? {
+                    Verdict::Skip => {}
+                    Verdict::Commit(_) => return Some(slot),
+                }
+            }
+        }
+        None
     }
 }
 
-fn lowest(round: Round) -> BlockRef {
+/// One own block in so many is looked at: has nothing been missed?
+const OWN_BLOCKS_A_LOOK: u64 = 4;
+
+/// The least reference of a round.
+pub(super) fn lowest(round: Round) -> BlockRef {
     BlockRef {
         round,
         author: ValidatorIndex(0),
@@ -142,7 +195,7 @@ fn lowest(round: Round) -> BlockRef {
 }
 
 /// The block that a key of [`RecordTable::Headers`] names: epoch, round, author, digest.
-fn reference_of(key: &[u8]) -> Option<BlockRef> {
+pub(super) fn reference_of(key: &[u8]) -> Option<BlockRef> {
     Some(BlockRef {
         round: Round(u32::from_be_bytes(key.get(8..12)?.try_into().ok()?)),
         author: ValidatorIndex(u16::from_be_bytes(key.get(12..14)?.try_into().ok()?)),
@@ -178,6 +231,8 @@ mod tests {
         let commits: Vec<CommitRecord> = stage.commits().into_iter().map(|c| c.record).collect();
         // Full rounds commit after two: the leaders of round 1 by the blocks of round 2.
         assert_eq!(look(&stage, &records(&stage, 2, &commits[..4])), Ok(()));
+        let missed = look(&stage, &records(&stage, 2, &commits[..3]));
+        assert!(missed.unwrap_err().contains("could be committed"));
         assert_eq!(look(&stage, &records(&stage, 4, &commits)), Ok(()));
         let early = look(&stage, &records(&stage, 1, &commits[..1]));
         assert!(early.unwrap_err().contains("the reference says None"));

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use probity_core::block::{CommitVote, genesis_ref};
 use probity_core::crypto::{Digest, PublicKey};
-use probity_core::record::{Record, RecordTable, commit_key, epoch_key, header_key};
+use probity_core::record::{Record, RecordTable, commit_key, epoch_key, header_key, payload_key};
 use probity_core::testing::{self, Committer, Draft, RandomDag, Signing};
 use probity_core::{
-    Block, Commit, CommitCertificate, CommitIndex, CommitRecord, CommittedBlock, Committee, IdMap,
-    Origin, Path, Payload, PersistTicket, Profile, Proposal, ReplicaStatus, Round, SignedVotes,
-    Time, ValidatorIndex,
+    Block, Commit, CommitCertificate, CommitIndex, CommitRecord, CommittedBlock, Committee, Header,
+    IdMap, Origin, Path, Payload, PersistTicket, Profile, Proposal, ReplicaStatus, Round,
+    SignedVotes, Time, ValidatorIndex,
 };
 
 use super::{Checker, Observation, Scene};
@@ -25,6 +25,7 @@ pub(super) struct Stage {
     keys: Vec<PublicKey>,
     blocks: IdMap<Digest, Arc<Block>>,
     disk: Disk,
+    pub(super) now: Time,
 }
 
 impl Stage {
@@ -70,6 +71,7 @@ impl Stage {
             dag,
             blocks,
             disk: Disk::default(),
+            now: Time(0),
         }
     }
 
@@ -81,7 +83,7 @@ impl Stage {
         seen: &Observation<'_>,
     ) -> Result<(), String> {
         let scene = Scene {
-            now: Time(0),
+            now: self.now,
             process: usize::from(process),
             validator: ValidatorIndex(process),
             committee: &self.committee,
@@ -90,6 +92,7 @@ impl Stage {
             disk: &self.disk,
             blocks: &self.blocks,
             plan: &self.plan,
+            links: &[true; 16],
         };
         checker.look(&scene, seen)
     }
@@ -134,6 +137,49 @@ impl Stage {
     pub(super) fn signed(&self, author: u16, timestamp_ms: u64) -> Block {
         let proposal = self.proposal(ValidatorIndex(author), timestamp_ms, Payload::empty());
         self.sign(ValidatorIndex(author), proposal)
+    }
+
+    /// The same scene with more blocks; of a slot, the first of them stands in the DAG.
+    pub(super) fn with_blocks(mut self, blocks: &[Arc<Block>]) -> Self {
+        for block in blocks {
+            let slot = block.reference().slot();
+            self.blocks
+                .insert(block.reference().digest, Arc::clone(block));
+            let same = |held: &&mut Arc<Block>| held.reference().slot() == slot;
+            if let Some(held) = self.dag.iter_mut().find(same) {
+                *held = Arc::clone(block);
+            }
+        }
+        self
+    }
+
+    /// The scene in which every own block has so large a payload.
+    pub(super) fn with_own_payload(&self, bytes: usize) -> Self {
+        let payload = Payload::from_transactions(&[vec![0; bytes]]);
+        let own = self
+            .dag
+            .iter()
+            .filter(|block| block.author() == ValidatorIndex(0));
+        let swap = |block: &Arc<Block>| {
+            let mut header = block.header().clone();
+            header.payload = payload.describe();
+            Arc::new(self.sign_header(header, payload.clone()))
+        };
+        let swapped: Vec<Arc<Block>> = own.map(swap).collect();
+        let dag = self.dag.clone();
+        Self::of(self.plan.clone(), Arc::clone(&self.committee), dag).with_blocks(&swapped)
+    }
+
+    /// A block without its author's parent.
+    pub(super) fn without_parent(&self, block: &Block, author: ValidatorIndex) -> Arc<Block> {
+        let mut header = block.header().clone();
+        header.parents.retain(|parent| parent.author != author);
+        Arc::new(self.sign_header(header, Payload::empty()))
+    }
+
+    /// A header under its author's signature.
+    pub(super) fn sign_header(&self, header: Header, payload: Payload) -> Block {
+        self.sign(header.author, Proposal::new(header, payload))
     }
 
     pub(super) fn block_with_payload(&self) -> Arc<Block> {
@@ -217,6 +263,26 @@ pub(super) fn header_record(block: &Block) -> Record {
         table: RecordTable::Headers,
         key: header_key(0, &block.reference()),
         value: block.signed_header().clone(),
+    }
+}
+
+/// The record of an own header.
+pub(super) fn own_record(header: &Header) -> Record {
+    let proposal = Proposal::new(header.clone(), Payload::empty());
+    Record {
+        table: RecordTable::Own,
+        key: epoch_key(0),
+        value: proposal.header_bytes().clone(),
+    }
+}
+
+/// The record of a payload.
+pub(super) fn payload_record(block: &Block) -> Record {
+    let header = block.header();
+    Record {
+        table: RecordTable::Payloads,
+        key: payload_key(0, header.slot(), &header.payload.root),
+        value: block.payload().bytes().clone(),
     }
 }
 

@@ -208,6 +208,8 @@ impl WanArguments {
             bytes: self.size,
             duplicate_ppm: 0,
             oversized_ppm: 0,
+            answer_us: 0,
+            only: None,
         }
     }
 

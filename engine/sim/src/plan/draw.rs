@@ -224,13 +224,15 @@ fn draw_clients(random: &mut Random) -> ClientPlan {
         bytes: *random.pick(&[16, 100, 512, 4_096]),
         duplicate_ppm: if random.chance(300_000) { 200_000 } else { 0 },
         oversized_ppm: if random.chance(100_000) { 20_000 } else { 0 },
+        answer_us: 0,
+        only: None,
     }
 }
 
 /// Sinners of total weight at most `f`, heaviest sinners not preferred; sometimes none.
 fn draw_sinners(random: &mut Random, committee: &Committee, sins: &[&'static str]) -> Vec<Sinner> {
     let names: Vec<&'static str> = if sins.is_empty() {
-        adversary::names()
+        adversary::names_at_large()
     } else {
         sins.to_vec()
     };

@@ -72,7 +72,7 @@ fn reweigh(plan: &mut Plan, weights: Vec<u64>) {
 fn redraw_sinners(plan: &mut Plan, random: &mut Random) {
     let Ok(committee) = plan.check() else { return };
     let mut left = committee.thresholds().byzantine;
-    let names = crate::adversary::names();
+    let names = crate::adversary::names_at_large();
     for validator in committee.indices() {
         let weight = committee.weight(validator);
         if weight <= left && random.chance(600_000) {
@@ -96,6 +96,8 @@ pub(super) fn calm(plan: &mut Plan, _: &mut Random) {
         bytes: 100,
         duplicate_ppm: 0,
         oversized_ppm: 0,
+        answer_us: 0,
+        only: None,
     };
 }
 
@@ -282,6 +284,7 @@ pub(super) fn isolated(plan: &mut Plan, random: &mut Random) {
             }],
         );
     }
+    plan.clients.answer_us = *random.pick(&[0, 0, 5_000, 40_000]);
 }
 
 pub(super) fn far_behind(plan: &mut Plan, random: &mut Random) {
@@ -344,6 +347,95 @@ pub(super) fn troubled(plan: &mut Plan, random: &mut Random) {
         kind,
     });
     add(plan, all_the_time);
+}
+
+pub(super) fn fast_rounds(plan: &mut Plan, random: &mut Random) {
+    calm(plan, random);
+    plan.network = even_network(200, 500);
+    plan.disk = DiskPlan {
+        least_us: 100,
+        most_us: 200,
+    };
+    plan.committee.min_round_delay_us = 2_000;
+    plan.committee.gc_depth = 8;
+    plan.clients.every_ms = 20;
+    plan.faulty_ms = plan.faulty_ms.min(4_000);
+    equals(plan, random, 4);
+    let validator = any(plan, random);
+    let left = vec![validator];
+    let kind = match random.below(2) {
+        0 => FaultKind::Crash { validator },
+        _ => FaultKind::Split { left },
+    };
+    let (at_ms, for_ms) = (plan.faulty_ms / 20, plan.faulty_ms);
+    add(
+        plan,
+        [Fault {
+            at_ms,
+            for_ms,
+            kind,
+        }],
+    );
+}
+
+/// So many equal weights of which one is at most `f`, and no sinners.
+fn equals(plan: &mut Plan, random: &mut Random, validators: u64) {
+    let profiles = ["dual30", "classic33"];
+    plan.committee.profile = (*random.pick(&profiles)).to_owned();
+    plan.committee.byzantine = None;
+    let validators = usize::try_from(validators).expect("a small number");
+    reweigh(plan, vec![1; validators]);
+}
+
+pub(super) fn stolen_key(plan: &mut Plan, random: &mut Random) {
+    let validators = random.between(4, 7);
+    equals(plan, random, validators);
+    plan.clients.every_ms = 100;
+    plan.clients.answer_us = *random.pick(&[0, 3_000, 30_000]);
+    let validator = any(plan, random);
+    for _ in 0..random.between(1, 3) {
+        let fault = anytime(plan, random, 100, FaultKind::StolenKey { validator });
+        add(plan, [fault]);
+    }
+}
+
+pub(super) fn unheard_and_full(plan: &mut Plan, random: &mut Random) {
+    let validators = random.between(4, 7);
+    equals(plan, random, validators);
+    plan.faults.clear();
+    plan.network = even_network(5_000, 10_000);
+    plan.committee.min_round_delay_us = 50_000;
+    plan.committee.gc_depth = 64;
+    plan.faulty_ms = plan.faulty_ms.min(4_000);
+    let lonely = any(plan, random);
+    plan.clients = ClientPlan {
+        every_ms: 40,
+        burst: 64,
+        bytes: 32_000,
+        duplicate_ppm: 0,
+        oversized_ppm: 0,
+        answer_us: 0,
+        only: Some(lonely),
+    };
+    let one_way = |to| Fault {
+        at_ms: 500,
+        for_ms: 3_000,
+        kind: FaultKind::OneWay { from: lonely, to },
+    };
+    let others: Vec<Fault> = (0..count(plan))
+        .filter(|other| *other != lonely)
+        .map(one_way)
+        .collect();
+    add(plan, others);
+}
+
+/// Frames of megabytes arrive like others, and there are few of them.
+pub(super) fn heavy(plan: &mut Plan, random: &mut Random) {
+    plan.network = even_network(5_000, *random.pick(&[10_000, 40_000]));
+    plan.committee.min_round_delay_us = 80_000;
+    plan.committee.gc_depth = *random.pick(&[16, 32, 64]);
+    plan.clients.every_ms = 100;
+    plan.faulty_ms = plan.faulty_ms.min(8_000);
 }
 
 pub(super) fn over_the_limit(plan: &mut Plan, random: &mut Random) {

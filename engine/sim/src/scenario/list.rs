@@ -2,9 +2,9 @@
 
 use super::Scenario;
 use super::change::{
-    calm, clocks, crashes, epochs, epochs_calm, far_behind, fast_path, gc_poison, isolated, lossy,
-    membership, over_the_limit, partitions, power_loss, slow_disk, split_votes, tiny, troubled,
-    wan, weights,
+    calm, clocks, crashes, epochs, epochs_calm, far_behind, fast_path, fast_rounds, gc_poison,
+    heavy, isolated, lossy, membership, over_the_limit, partitions, power_loss, slow_disk,
+    split_votes, stolen_key, tiny, troubled, unheard_and_full, wan, weights,
 };
 
 /// A scenario for one sin: whatever else goes wrong, every sinner commits this one.
@@ -18,6 +18,9 @@ macro_rules! sin {
         }
     };
 }
+
+/// Scenarios in which a promise is known to break: no proof that a planted bug was found.
+pub const KNOWN_BROKEN: &[&str] = &["sin-fat-equivocator"];
 
 /// Every scenario; the first one is the default.
 pub const SCENARIOS: &[Scenario] = &[
@@ -146,6 +149,24 @@ pub const SCENARIOS: &[Scenario] = &[
         change: troubled,
     },
     Scenario {
+        name: "fast-rounds",
+        about: "one validator is gone for most of the run, while the others make hundreds of rounds a second",
+        sins: &[],
+        change: fast_rounds,
+    },
+    Scenario {
+        name: "stolen-key",
+        about: "somebody else signs with a validator's key, and the validator is shown it",
+        sins: &[],
+        change: stolen_key,
+    },
+    Scenario {
+        name: "unheard-and-full",
+        about: "all transactions come to one validator, and its blocks to nobody",
+        sins: &[],
+        change: unheard_and_full,
+    },
+    Scenario {
         name: "over-the-limit",
         about: "twins and equivocators of more weight than f: some seed must break a promise",
         sins: &[],
@@ -170,6 +191,18 @@ pub const SCENARIOS: &[Scenario] = &[
     sin!("fetch-liar"),
     sin!("evidence-spammer"),
     sin!("clock-liar"),
+    Scenario {
+        name: "sin-fat-equivocator",
+        about: "every sinner is of the kind fat-equivocator: a promise is known to break (docs/testing.md)",
+        sins: &["fat-equivocator"],
+        change: heavy,
+    },
+    Scenario {
+        name: "sin-hoarder",
+        about: "every sinner is of the kind hoarder, and frames have room",
+        sins: &["hoarder"],
+        change: heavy,
+    },
 ];
 
 #[cfg(test)]

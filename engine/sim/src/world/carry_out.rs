@@ -64,7 +64,7 @@ impl World {
 
     fn carry_out(&mut self, process: usize, output: Output) {
         match output {
-            Output::ProposalWanted { round, room } => self.propose(process, round, room),
+            Output::ProposalWanted { round, room } => self.want_proposal(process, round, room),
             Output::Persist { ticket, records } => self.persist(process, ticket, records),
             Output::Sign { preimage, .. } => self.sign(process, &preimage),
             Output::Broadcast(block) => self.broadcast(process, &block),
@@ -101,7 +101,24 @@ impl World {
         true_ms.saturating_add_signed(skew + host.clock_jump_ms)
     }
 
-    fn propose(&mut self, process: usize, round: Round, room: PayloadRoom) {
+    /// Most shells answer at once; one whose payload comes from elsewhere takes its time.
+    fn want_proposal(&mut self, process: usize, round: Round, room: PayloadRoom) {
+        let answer_us = self.plan.clients.answer_us;
+        if answer_us == 0 {
+            self.propose(process, round, room);
+            return;
+        }
+        let life = self.processes[process].life;
+        let event = Event::Proposal {
+            process,
+            life,
+            round,
+            room,
+        };
+        self.schedule(self.now.plus_us(answer_us), event);
+    }
+
+    pub(super) fn propose(&mut self, process: usize, round: Round, room: PayloadRoom) {
         let timestamp_ms = self.wall_clock_ms(process);
         let now = self.now;
         let host = &mut self.processes[process];

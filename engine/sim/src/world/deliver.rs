@@ -83,6 +83,9 @@ impl World {
             Ok(block) => {
                 self.know(block.block());
                 self.processes[to].note_seen(block.block());
+                if Some(block.block().author()) == self.processes[to].me {
+                    self.observe(to, &Observation::Shown(block.block()));
+                }
                 self.with(to, |replica| {
                     let from = member;
                     replica.handle_block(now, Delivery { from, block });

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use probity_core::{Link, Recovered, Replica, Time, ValidatorIndex};
+use probity_core::{Link, Message, Recovered, Replica, Time, ValidatorIndex};
 
 use super::{Event, START, World};
+use crate::adversary::Hands;
 use crate::checker::Observation;
 use crate::network::Network;
 use crate::plan::FaultKind;
@@ -76,6 +77,11 @@ impl World {
                 );
                 return;
             }
+            FaultKind::StolenKey { validator } => {
+                for process in self.of_validator[usize::from(*validator)].clone() {
+                    self.show_foreign(process);
+                }
+            }
             FaultKind::Storm { loss_ppm } => self.network.begin_storm(*loss_ppm),
         }
         self.schedule(now.plus_us(fault.for_ms * 1_000), Event::FaultEnds(at));
@@ -87,6 +93,39 @@ impl World {
             *paused = (*paused).max(until);
             self.schedule(until, Event::Resume { process });
         }
+    }
+
+    /// A block that the validator did not make, under its key and for the round that it has come to, reaches it by way
+    /// of its neighbour; nobody else gets to see it.
+    fn show_foreign(&mut self, process: usize) {
+        let host = &self.processes[process];
+        let Some(status) = host.replica.as_ref().map(Replica::status) else {
+            return;
+        };
+        let (me, committee) = (host.validator, &self.committee);
+        let mut sent = Vec::new();
+        let hands = Hands {
+            now: self.now,
+            me,
+            committee,
+            status: status.clone(),
+            leaders: &[],
+            signer: &host.signer,
+            seen: &host.seen,
+            sent: &mut sent,
+        };
+        let parents = hands.real_parents(status.frontier);
+        let block = hands.block(status.frontier, parents);
+        let from = ValidatorIndex((me.0 + 1) % u16::try_from(committee.size()).unwrap_or(1));
+        let frame = Message::encode_fetched(block.signed_header(), block.payload().bytes());
+        let life = host.life;
+        let event = Event::Frame {
+            from,
+            to: process,
+            life,
+            frame,
+        };
+        self.schedule(self.now, event);
     }
 
     fn each(&mut self, validator: u16, change: impl Fn(&mut super::Process)) {
@@ -108,6 +147,7 @@ impl World {
             | FaultKind::Pause { .. }
             | FaultKind::ClockJump { .. }
             | FaultKind::WriteError { .. }
+            | FaultKind::StolenKey { .. }
             | FaultKind::Flap { .. } => {}
             FaultKind::Slow { validator, .. } => self.each(*validator, |p| p.slow_us = 0),
             FaultKind::OneWay { from, to } => self.network.mend(|a, b| (a, b) == (*from, *to)),

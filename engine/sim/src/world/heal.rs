@@ -144,7 +144,7 @@ impl World {
     /// and the shortest round. Frames that were lost before are missed only after a standstill (R34, `STALL_US`), and
     /// asking and answering for the missing and for their parents takes 4 delays.
     ///
-    /// Sinners go on sinning. A slot that they leave undecided is decided by an anchor three rounds later, whose leader
+    /// Sinners go on sinning, and whose key was stolen stays silent. A slot that they leave undecided is decided by an anchor three rounds later, whose leader
     /// may be one of them and leave it undecided too, with the chance of their share of the weight, below a third.
     fn bound_us(&self) -> u64 {
         let timeout = |replica: &Replica| replica.status().leader_timeout_us;
@@ -156,10 +156,12 @@ impl World {
         let delay_us = self.network.settled_delay_us() + self.plan.disk.most_us;
         let delay_us = delay_us.max(self.plan.committee.min_round_delay_us);
         let timeout_us = slowest.unwrap_or(0);
-        let sinned_us = if self.plan.sinners.is_empty() {
-            0
-        } else {
+        let mut validators = self.committee.indices();
+        let faulty = |v| !self.plan.is_correct(v) || self.plan.is_stolen(v);
+        let sinned_us = if validators.any(faulty) {
             PASSED_ON * (3 * delay_us + timeout_us)
+        } else {
+            0
         };
         let standstill_us = (4 * timeout_us).clamp(STALL_MIN_US, STALL_US);
         // An epoch may be ending: its tail, and the first commit of the next one, after what was in flight was lost.

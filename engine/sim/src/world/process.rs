@@ -36,6 +36,8 @@ pub(crate) struct Process {
     pub(crate) replica: Option<Replica>,
     pub(crate) sin: Option<Box<dyn Sin>>,
     sinner: bool,
+    /// Somebody else is going to sign with its key, on top of what it has seen.
+    pub(crate) key_is_stolen: bool,
     pub(crate) signer: Signer,
     pub(crate) disk: Disk,
     pub(crate) life: u32,
@@ -58,7 +60,7 @@ pub(crate) struct Process {
     pub(crate) proposed: BTreeMap<Round, Vec<Bytes>>,
     pub(crate) application: Option<Box<dyn Application>>,
     pub(crate) last_commit: CommitIndex,
-    /// What a sinner has seen.
+    /// What a sinner, or who steals a key, has seen.
     pub(crate) seen: BTreeMap<BlockRef, Arc<Block>>,
 }
 
@@ -85,6 +87,7 @@ impl Process {
             followed: Vec::new(),
             replica: None,
             sinner: sin.is_some(),
+            key_is_stolen: false,
             sin,
             signer,
             disk: Disk::default(),
@@ -129,7 +132,9 @@ impl Process {
         // Blocks of rounds that nobody will reach must not push out the ones of use.
         let ceiling = |replica: &Replica| replica.status().frontier.plus(SEEN_ABOVE_ROUNDS);
         let near = |ceiling| block.round() <= ceiling;
-        if self.sinner && self.replica.as_ref().map(ceiling).is_some_and(near) {
+        if (self.sinner || self.key_is_stolen)
+            && self.replica.as_ref().map(ceiling).is_some_and(near)
+        {
             self.seen.insert(block.reference(), Arc::clone(block));
             if self.seen.len() > SEEN_MAX {
                 self.seen.pop_first();
