@@ -77,6 +77,7 @@ pub mod crypto;
 mod dag;
 mod evidence;
 mod evidence_file;
+mod extra;
 mod fetch;
 mod finality;
 mod grounding;
