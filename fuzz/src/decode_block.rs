@@ -149,6 +149,8 @@ impl RecordSource for Stored<'_> {
             | RecordTable::Own
             | RecordTable::Commits
             | RecordTable::Tip
+            | RecordTable::Agenda
+            | RecordTable::EpochEnd
             | RecordTable::Reputation
             | RecordTable::Evidence => None,
         })

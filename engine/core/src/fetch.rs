@@ -173,6 +173,18 @@ impl Fetch {
         self.wants.insert(reference, want);
     }
 
+    /// Asks at once for a block that was put off and not asked for since.
+    pub(crate) fn hurry(&mut self, now: Time, reference: &BlockRef) {
+        let Some(want) = self.wants.get_mut(reference) else {
+            return;
+        };
+        if want.attempts == 0 && want.due > now {
+            self.due.remove(&(want.due, want.need, *reference));
+            want.due = now;
+            self.due.insert((now, want.need, *reference));
+        }
+    }
+
     /// Something came from `peer`, so frames get through: the oldest missing blocks are asked for again without their
     /// pause, unless the last question may still be answered.
     pub(crate) fn handle_sign_of_life(&mut self, now: Time, peer: ValidatorIndex) {

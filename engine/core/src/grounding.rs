@@ -143,9 +143,10 @@ impl Grounding {
                 let held = dag.contains(&parent) || self.collected.contains(&parent);
                 if !held {
                     let payer = self.payer(top);
-                    let asks = payer.is_some_and(|payer| self.may_ask(&parent, payer));
-                    unpaid |= !asks;
-                    fetch.extend(payer.filter(|_| asks).map(|payer| (payer, parent)));
+                    sometimes!(GroundingBudgetSpent if payer.is_none());
+                    let payer = payer.filter(|_| !planted!(CollectedNotFetched));
+                    unpaid |= payer.is_none();
+                    fetch.extend(payer.map(|payer| self.ask(parent, payer)));
                 } else if seen.len() < WALK_MAX && seen.insert(parent) {
                     walk.push(parent);
                 }
@@ -193,16 +194,10 @@ impl Grounding {
         2 * self.committee.gc_depth() as usize * self.committee.size()
     }
 
-    fn may_ask(&mut self, parent: &BlockRef, author: ValidatorIndex) -> bool {
-        let budget = self.budget();
-        let asked = &mut self.asked_by_author[author.position()];
-        sometimes!(GroundingBudgetSpent if *asked >= budget);
-        if self.asked.contains_key(parent) || *asked >= budget || planted!(CollectedNotFetched) {
-            return false;
-        }
-        *asked += 1;
-        self.asked.insert(*parent, author);
-        true
+    fn ask(&mut self, parent: BlockRef, payer: ValidatorIndex) -> (ValidatorIndex, BlockRef) {
+        self.asked_by_author[payer.position()] += 1;
+        self.asked.insert(parent, payer);
+        (payer, parent)
     }
 
     fn answered(&mut self, reference: &BlockRef) {

@@ -79,6 +79,7 @@ mod dag;
 mod epoch;
 mod evidence;
 mod evidence_file;
+mod extra;
 mod fetch;
 mod finality;
 mod grounding;

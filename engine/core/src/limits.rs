@@ -56,8 +56,17 @@ pub const OWN_PAYLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const SUSPENDED_PEER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of suspended blocks in all (R6).
 pub const SUSPENDED_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Bytes of blocks on slots that another block already occupies, for each author and gc window (R6).
-pub const EXTRA_BLOCK_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of the greatest block.
+pub const BLOCK_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + HEADER_BYTES_MAX;
+/// Bytes of blocks on slots that another block already occupies, for each author whose blocks stand on them (R6): one
+/// block of the greatest size for every round that can be open. A window above the gc round, the rounds that R13 allows
+/// before blocks are empty, and as many again.
+#[must_use]
+pub const fn extra_bytes_max(gc_depth: u32) -> usize {
+    (2 * gc_depth as usize + 8) * BLOCK_BYTES_MAX
+}
+/// Extra blocks in the way of one another: how many of one block's suspended history are looked at (R6).
+pub const EXTRA_WALK_MAX: usize = 4096;
 /// References in one block request (R33).
 pub const REQUEST_REFS_MAX: usize = 64;
 /// Peers asked at once for one missing block (R33).
@@ -101,6 +110,8 @@ pub const FETCH_RETRY_MIN_US: u64 = 10_000;
 pub const FETCH_RETRY_BASE_MAX_US: u64 = 500_000;
 /// Longest pause before a missing block is asked for again (R33).
 pub const FETCH_RETRY_MAX_US: u64 = 2_000_000;
+/// Pause after which an author whose budget for extra blocks is spent is granted one more, if any is needed (R6).
+pub const EXTRA_GRANT_US: u64 = 1_000_000;
 /// Pause before a replay is asked for again (R34).
 pub const REPLAY_RETRY_US: u64 = 200_000;
 /// Standstill of the frontier after which peers are asked for their newest blocks (R34): four leader timeouts within
@@ -114,7 +125,7 @@ const _: () =
 const _: () = assert!(SCHEDULE_LEAD_ROUNDS < SCHEDULE_ROUNDS && SCHEDULE_ROUNDS < SCORE_ROUNDS);
 const _: () = assert!(STALL_US > 2 * IDLE_ROUND_DELAY_US);
 const _: () = assert!(STALL_MIN_US < STALL_US);
-const _: () = assert!(PAYLOAD_BYTES_MAX + HEADER_BYTES_MAX < FRAME_BYTES_MAX);
+const _: () = assert!(BLOCK_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () = assert!(TRANSACTION_BYTES_MAX + 4 <= PAYLOAD_BYTES_MAX);
 const _: () = assert!(SUSPENDED_PEER_BYTES_MAX <= SUSPENDED_BYTES_MAX);
 // A full committee's header fits: fixed part, parents, votes, evidence, signature.
@@ -128,4 +139,4 @@ const _: () = assert!(FETCH_RETRY_US <= FETCH_RETRY_BASE_MAX_US);
 const _: () = assert!(FETCH_RETRY_BASE_MAX_US <= FETCH_RETRY_MAX_US);
 const _: () = assert!(LEADER_TIMEOUT_MIN_US <= LEADER_TIMEOUT_BASE_MAX_US);
 const _: () = assert!(LEADER_TIMEOUT_BASE_MAX_US <= LEADER_TIMEOUT_MAX_US);
-const _: () = assert!(REPLAY_BYTES_MAX >= PAYLOAD_BYTES_MAX + HEADER_BYTES_MAX);
+const _: () = assert!(REPLAY_BYTES_MAX >= BLOCK_BYTES_MAX);

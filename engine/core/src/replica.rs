@@ -10,6 +10,7 @@ use crate::crypto::{Digest, Signature};
 use crate::dag::Dag;
 use crate::epoch::{Agenda, Change, ChangeOutcome, EpochEnd, EpochRule, Origin};
 use crate::evidence::Evidence;
+use crate::extra::Extra;
 use crate::fetch::Fetch;
 use crate::finality::Finality;
 use crate::grounding::Grounding;
@@ -29,6 +30,7 @@ mod accuse;
 mod admit;
 mod checks;
 mod ending;
+mod extra_blocks;
 #[cfg(any(test, feature = "testing"))]
 mod lawless;
 mod output_step;
@@ -80,8 +82,8 @@ pub struct Replica {
     /// Blocks whose parents are all here, to be accepted in this step.
     ready: VecDeque<VerifiedBlock>,
     evidence: Evidence,
-    /// Bytes of blocks on slots that were already occupied, by author (R6).
-    extra_bytes: Vec<usize>,
+    /// Blocks on slots that were already occupied, and who pays for them (R6).
+    extra: Extra,
     connected: AuthorSet,
     replays: Vec<Replay>,
     stall_asked_at: Time,
@@ -256,10 +258,9 @@ impl Replica {
         } else {
             self.fetch.next_deadline()
         };
-        [self.proposal_deadline(), fetch, self.replay_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        let grant = self.extra.next_grant();
+        let [proposal, replay] = [self.proposal_deadline(), self.replay_deadline()];
+        [proposal, fetch, replay, grant].into_iter().flatten().min()
     }
 
     /// What a look at the replica shows.
@@ -281,6 +282,7 @@ impl Replica {
             dag_blocks: self.dag.len(),
             suspended_blocks: self.suspended.len(),
             suspended_bytes: self.suspended.bytes(),
+            extra_bytes: self.extra.bytes(),
             remembered_blocks: self.grounding.remembered(),
             open_votes: self.finality.open_votes(),
             waiting_records: self.records.len(),
@@ -413,6 +415,8 @@ pub struct ReplicaStatus {
     pub suspended_blocks: usize,
     /// Their bytes.
     pub suspended_bytes: usize,
+    /// Bytes of blocks on slots that others occupied, as far as somebody's budget pays for them (R6).
+    pub extra_bytes: usize,
     /// Collected blocks that are still known, to ground others (R6).
     pub remembered_blocks: usize,
     /// Commit votes that have not made a certificate yet (R25).

@@ -1,12 +1,11 @@
 //! Valid blocks that wait for their parents, within bounds (R5, R6).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::block::{BlockRef, Slot};
-use crate::committee::{Committee, Tally};
 use crate::crypto::Digest;
 use crate::id::{Round, ValidatorIndex};
-use crate::limits::{SUSPENDED_BYTES_MAX, SUSPENDED_PEER_BYTES_MAX};
+use crate::limits::{EXTRA_WALK_MAX, SUSPENDED_BYTES_MAX, SUSPENDED_PEER_BYTES_MAX};
 use crate::verify::VerifiedBlock;
 
 #[derive(Clone, Debug)]
@@ -142,13 +141,46 @@ impl Suspended {
         self.children.contains_key(parent)
     }
 
-    /// The weight of the authors whose suspended blocks wait for this one.
-    pub(crate) fn awaiting_weight(&self, parent: &BlockRef, committee: &Committee) -> u64 {
-        let mut tally = Tally::default();
-        for child in self.children.get(parent).map_or(&[][..], Vec::as_slice) {
-            tally.add(child.author, committee);
+    /// The first author for which `pays` holds of those whose suspended blocks stand on this one, its children first. All
+    /// of them may be looked at: the one that a correct author made must be found.
+    pub(crate) fn payer(
+        &self,
+        block: &BlockRef,
+        pays: impl Fn(ValidatorIndex) -> bool,
+    ) -> Option<ValidatorIndex> {
+        let mut seen = BTreeSet::new();
+        let mut walk = VecDeque::from([*block]);
+        while let Some(block) = walk.pop_front() {
+            for child in self.children.get(&block).map_or(&[][..], Vec::as_slice) {
+                if pays(child.author) {
+                    return Some(child.author);
+                }
+                if seen.insert(*child) {
+                    walk.push_back(*child);
+                }
+            }
         }
-        tally.weight()
+        None
+    }
+
+    /// What is missing beneath a suspended block, as far as [`EXTRA_WALK_MAX`] blocks show.
+    pub(crate) fn missing_beneath(&self, top: &BlockRef) -> BTreeSet<BlockRef> {
+        let mut missing = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let mut walk = vec![*top];
+        while let Some(block) = walk.pop() {
+            let Some(waiting) = self.blocks.get(&block) else {
+                missing.insert(block);
+                continue;
+            };
+            for parent in waiting.block.block().parents() {
+                let lacks = self.children.contains_key(parent);
+                if lacks && seen.len() < EXTRA_WALK_MAX && seen.insert(*parent) {
+                    walk.push(*parent);
+                }
+            }
+        }
+        missing
     }
 
     /// A parent was accepted or collected: returns the blocks that lack nothing any more.

@@ -327,7 +327,10 @@ fn messages_round_trip_and_refuse_what_is_not_canonical() {
     for (name, frame) in messages(&full_block(&four())) {
         let message = Message::decode(&frame).unwrap();
         assert_eq!(message.encode(), frame, "{name}");
-        if matches!(message, Message::Block(_) | Message::Fetched(_)) {
+        if matches!(
+            message,
+            Message::Block(_) | Message::Fetched(_) | Message::EpochEnd(_)
+        ) {
             continue; // the block inside is the verifier's business
         }
         for length in 0..frame.len() {
@@ -342,7 +345,7 @@ fn messages_round_trip_and_refuse_what_is_not_canonical() {
         );
     }
     assert!(Message::decode(&Bytes::new()).is_err());
-    for tag in (0..=u8::MAX).filter(|tag| !(1..=6).contains(tag)) {
+    for tag in (0..=u8::MAX).filter(|tag| !(1..=7).contains(tag)) {
         assert!(
             Message::decode(&Bytes::from(vec![tag, 0, 0, 0, 0])).is_err(),
             "tag {tag}"

@@ -6,7 +6,7 @@ use crate::random::Random;
 mod change;
 mod list;
 
-pub use list::{KNOWN_BROKEN, SCENARIOS};
+pub use list::SCENARIOS;
 
 /// A family of plans.
 #[derive(Debug)]

@@ -228,6 +228,9 @@ impl Shell {
                     "own round {round} ended twice"
                 );
             }
+            Output::Change { .. } | Output::EpochEnded(_) => {
+                unreachable!("the committee is fixed")
+            }
             Output::Evidence(proof) => {
                 self.reached.proofs += 1;
                 assert!(verify_evidence(&proof, &self.committee));

@@ -7,7 +7,7 @@ use crate::fetch::{Need, Reason};
 use crate::grounding::Grounded;
 use crate::id::{Round, Time, ValidatorIndex};
 use crate::input::Delivery;
-use crate::limits::{EXTRA_BLOCK_BYTES_MAX, FETCH_RETRY_MAX_US};
+use crate::limits::FETCH_RETRY_MAX_US;
 use crate::record::Record;
 use crate::verify::{SignedVotes, VerifiedBlock};
 
@@ -55,13 +55,8 @@ impl Replica {
                 sometimes!(OccupiedDropped);
                 return;
             }
-        } else if self.is_occupied(block.block()) && !self.charge_extra(block.block()) {
-            let reason = Reason {
-                hint: from,
-                need: Need::Accept,
-            };
-            self.fetch
-                .want(now.plus_us(FETCH_RETRY_MAX_US), reference, reason);
+        } else if self.is_occupied(block.block()) && !self.pay_extra(block.block()) {
+            self.put_off_extra(now, from, reference);
             return;
         }
         self.note_reachable(reference.author);
@@ -76,27 +71,6 @@ impl Replica {
     fn is_occupied(&self, block: &Block) -> bool {
         self.dag.first_of(block.round(), block.author()).is_some()
             || self.suspended.of_slot(block.reference().slot()).is_some()
-    }
-
-    /// R6: blocks on occupied slots come out of a byte budget per author and gc window, unless authors of weight
-    /// `f + 1` need this very block.
-    fn charge_extra(&mut self, block: &Block) -> bool {
-        let bytes = &mut self.extra_bytes[block.author().position()];
-        if planted!(ExtraRefused) {
-            return false;
-        }
-        if *bytes + block.encoded_len() <= EXTRA_BLOCK_BYTES_MAX {
-            sometimes!(ExtraTaken);
-            *bytes += block.encoded_len();
-            return true;
-        }
-        let weight = self
-            .suspended
-            .awaiting_weight(&block.reference(), &self.committee);
-        let needed = weight > self.committee.thresholds().byzantine;
-        sometimes!(ExtraTakenOverBudget if needed);
-        sometimes!(ExtraOverBudget if !needed);
-        needed
     }
 
     pub(super) fn suspend_or_ready(
@@ -126,7 +100,10 @@ impl Replica {
                 }
             }
         }
-        for evicted in self.suspended.insert(block, from, &missing) {
+        let reference = block.block().reference();
+        let evicted = self.suspended.insert(block, from, &missing);
+        self.retry_extra_beneath(now, &reference);
+        for evicted in evicted {
             sometimes!(Evicted);
             if self.suspended.is_awaited(&evicted) {
                 let reason = Reason {

@@ -189,7 +189,8 @@ impl Replica {
             self.fetch
                 .collect(gc_round, |reference| grounding.wants(reference));
             self.forget_own(gc_round);
-            self.forget_slots(before, gc_round);
+            self.collect_evidence(gc_round);
+            self.collect_extra(now, gc_round);
         }
         for round in (gc_round.0 + 1..=self.regrounded.0).map(Round) {
             sometimes!(FrontierByGrounding if self.raises_frontier(round));
@@ -224,15 +225,6 @@ impl Replica {
         let oldest = gc_round.minus(self.committee.gc_depth());
         while self.own_refs.front().is_some_and(|own| own.round <= oldest) {
             self.own_refs.pop_front();
-        }
-    }
-
-    /// Forgets what is counted by slot; the budget for extra blocks is renewed with each gc window (R6).
-    fn forget_slots(&mut self, before: Round, gc_round: Round) {
-        self.collect_evidence(gc_round);
-        let window = |round: Round| round.0 / self.committee.gc_depth();
-        if window(before) != window(gc_round) {
-            self.extra_bytes.iter_mut().for_each(|bytes| *bytes = 0);
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::block::Proposal;
 use crate::committee::AuthorSet;
 use crate::dag::Dag;
 use crate::evidence::Evidence;
+use crate::extra::Extra;
 use crate::fetch::Fetch;
 use crate::finality::Finality;
 use crate::grounding::Grounding;
@@ -58,7 +59,7 @@ pub(super) fn empty(config: ReplicaConfig, recovered: &Recovered, now: Time) -> 
         clock: RoundClock::new(validators, now),
         ready: VecDeque::new(),
         evidence: Evidence::new(validators),
-        extra_bytes: vec![0; validators],
+        extra: Extra::new(validators, committee.gc_depth()),
         connected: AuthorSet::default(),
         replays: vec![Replay::default(); validators],
         stall_asked_at: now,

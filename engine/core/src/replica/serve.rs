@@ -134,6 +134,7 @@ impl Replica {
     /// Sends what is due: block requests, and replays that came to nothing.
     pub(super) fn send_requests(&mut self, now: Time) {
         self.ask_when_stalled(now);
+        self.grant_extra(now);
         if self.replay_deadline().is_some_and(|due| due <= now) {
             for author in self.committee.indices() {
                 let replay = self.replays[author.position()];

@@ -107,8 +107,10 @@ marks! {
     AboveCeiling, "R6: an unsolicited block above the round ceiling was dropped";
     OccupiedDropped, "R6: an unsolicited block on an occupied slot was dropped";
     ExtraTaken, "R6: a requested block on an occupied slot was taken";
-    ExtraOverBudget, "R6: a requested block on an occupied slot was over its author's budget";
-    ExtraTakenOverBudget, "R6: a block over its author's budget was taken, because f + 1 need it";
+    ExtraUnpaid, "R6: a requested block on an occupied slot was needed by its own author only";
+    ExtraOverBudget, "R6: nobody whose block stands on an extra block had room to pay for it";
+    ExtraRetried, "R6: an extra block that was refused was asked for again, because somebody can pay now";
+    ExtraGranted, "R6: spent budgets for extra blocks grew, because one was refused";
     Suspended, "R5: a block was suspended";
     Evicted, "R6: a suspended block was evicted";
     FreedByParent, "R5: a suspended block was freed by its parent";
@@ -127,7 +129,7 @@ marks! {
     GroundedByFetch, "R6: a block was grounded by collected parents that were fetched";
     GroundedByCommit, "R6: a block was grounded by a commit";
     GroundedByFloor, "R6: a block was grounded because its parents lie far below the gc round";
-    GroundingBudgetSpent, "R6: an author named more collected parents than are fetched for it";
+    GroundingBudgetSpent, "R6: nobody had room to pay for a collected parent";
     FrontierByGrounding, "R6: the frontier rose by what a commit or a collection grounded";
 
     // Fetch and replay.

@@ -1,5 +1,5 @@
-//! Equivocates with payloads of the greatest size until everybody's budget for blocks on occupied slots is spent
-//! (R6): each part of the others gets another block.
+//! Equivocates with payloads of the greatest size (R6): each part of the others gets another block, so that what each of
+//! them builds on has to be fetched by the others, and somebody's budget has to pay for it.
 
 use std::sync::Arc;
 

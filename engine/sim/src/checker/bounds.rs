@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use probity_core::ReplicaStatus;
 use probity_core::limits::{
-    EVIDENCE_AUTHOR_MAX, EXTRA_BLOCK_BYTES_MAX, MISSING_REFS_MAX, OPEN_VOTES_PER_AUTHOR_MAX,
-    RECORDS_WAITING_MAX, SUSPENDED_BYTES_MAX,
+    BLOCK_BYTES_MAX, EVIDENCE_AUTHOR_MAX, EXTRA_GRANT_US, MISSING_REFS_MAX,
+    OPEN_VOTES_PER_AUTHOR_MAX, RECORDS_WAITING_MAX, SUSPENDED_BYTES_MAX, extra_bytes_max,
 };
 
 use super::{Checker, Observation, Scene};
@@ -47,6 +47,7 @@ impl Checker for Bounds {
                 SUSPENDED_BYTES_MAX,
             ),
             ("missing blocks", status.missing_blocks, most.missing),
+            ("bytes of extra blocks", status.extra_bytes, most.extra),
             (
                 "remembered blocks",
                 status.remembered_blocks,
@@ -75,6 +76,7 @@ struct Most {
     window: usize,
     ahead: usize,
     missing: usize,
+    extra: usize,
     remembered: usize,
     equivocations: usize,
     votes: usize,
@@ -87,20 +89,26 @@ fn most(scene: &Scene<'_>, status: &ReplicaStatus) -> Most {
     let gc_depth = scene.committee.gc_depth() as usize;
     let gc_round = status.gc_round.0 as usize;
     let open = (status.frontier.0 as usize).saturating_sub(gc_round);
-    // R6: a correct author fills a slot once; a Byzantine one again, out of a byte budget a gc window.
-    let extra = |rounds: usize| {
-        let windows = rounds / gc_depth + 2;
-        sinners * windows * (EXTRA_BLOCK_BYTES_MAX / BLOCK_BYTES_MIN)
+    // R6: a correct author fills a slot once; a Byzantine one again, out of the byte budgets of the others above the gc
+    // round, and one more block each now and then.
+    let payers = if sinners == 0 { 0 } else { validators };
+    let extra = payers * extra_bytes_max(scene.committee.gc_depth());
+    let grants = scene.now.0 / EXTRA_GRANT_US;
+    let granted = payers * usize::try_from(grants).unwrap_or(usize::MAX) * BLOCK_BYTES_MAX;
+    let extra_blocks = |rounds: usize| {
+        let windows = rounds / gc_depth + 1;
+        (windows * extra + granted) / BLOCK_BYTES_MIN
     };
     // R6: the round ceiling.
     let reach = open + gc_depth + 1;
-    let ahead = validators * reach + extra(reach);
+    let ahead = validators * reach + extra_blocks(reach);
     let kept = 3 * gc_depth + 1;
     Most {
         window: ahead,
         ahead,
+        extra,
         missing: MISSING_REFS_MAX.min(validators * (ahead + 2 * gc_depth * validators)),
-        remembered: validators * kept + extra(kept) + 2 * gc_depth * validators * validators,
+        remembered: validators * kept + extra_blocks(kept) + 2 * gc_depth * validators * validators,
         equivocations: sinners * EVIDENCE_AUTHOR_MAX,
         votes: validators * OPEN_VOTES_PER_AUTHOR_MAX,
     }
@@ -124,10 +132,11 @@ mod tests {
             stage.look(&mut Bounds::default(), 0, &seen)
         };
         assert_eq!(look(|_| {}), Ok(()));
-        let grown: [fn(&mut ReplicaStatus); 8] = [
+        let grown: [fn(&mut ReplicaStatus); 9] = [
             |status| status.dag_blocks = 100,
             |status| status.suspended_blocks = 100,
             |status| status.suspended_bytes = 1 << 27,
+            |status| status.extra_bytes = 1,
             |status| status.missing_blocks = 10_000,
             |status| status.remembered_blocks = 1_000,
             |status| status.equivocations = 1,

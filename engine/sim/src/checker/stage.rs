@@ -245,6 +245,7 @@ impl Stage {
             dag_blocks: 0,
             suspended_blocks: 0,
             suspended_bytes: 0,
+            extra_bytes: 0,
             remembered_blocks: 0,
             open_votes: 0,
             waiting_records: 0,
