@@ -114,8 +114,6 @@ pub struct Replica {
     agenda: Agenda,
     /// What became of changes with the commit being output.
     change_outcomes: Vec<(Change, ChangeOutcome)>,
-    /// More stake equivocated than may (R30).
-    slashing_alarm: bool,
     ending: Option<Ending>,
     /// The epoch's end by somebody else's account, while its last commit is not output here.
     known_end: Option<Arc<EpochEnd>>,
@@ -291,6 +289,7 @@ impl Replica {
             equivocations: self.evidence.len(),
             leader_timeout_us: self.clock.leader_timeout_us(),
             amnesia: self.amnesia,
+            slashing_alarm: self.ending.as_ref().is_some_and(|ending| ending.alarm),
         }
     }
 
@@ -433,4 +432,7 @@ pub struct ReplicaStatus {
     pub leader_timeout_us: u64,
     /// Somebody else signs with our key, or our disk lost what we signed: no more proposals (R37).
     pub amnesia: bool,
+    /// The epoch has ended, and more stake is shown to have equivocated than may be Byzantine: nobody was slashed, and
+    /// operators must act (R30).
+    pub slashing_alarm: bool,
 }

@@ -112,6 +112,11 @@ pub(crate) enum Event {
     Heal,
 }
 
+/// The numbers of everybody who takes part.
+fn seats(count: usize) -> impl Iterator<Item = ValidatorIndex> {
+    (0..=u16::MAX).take(count).map(ValidatorIndex)
+}
+
 struct Scheduled {
     at: Time,
     order: u64,
@@ -185,8 +190,9 @@ impl World {
         let committee = Arc::new(plan.check()?);
         let random = Random::new(plan.seed).fork(1);
         let network = Network::new(&plan.network, plan.validators(), random.fork(2));
-        let keys = (0..plan.validators()).map(|v| ValidatorIndex(v as u16));
-        let keys = keys.map(|v| testing::keypair(v).public()).collect();
+        let keys = seats(plan.validators())
+            .map(|v| testing::keypair(v).public())
+            .collect();
         let mut world = Self {
             committees: BTreeMap::from([(0, Arc::clone(&committee))]),
             committee,
@@ -245,7 +251,7 @@ impl World {
     fn make_processes(&mut self) {
         let plan = Arc::clone(&self.plan);
         let signatures = plan.committee.signatures;
-        for validator in (0..self.keys.len()).map(|v| ValidatorIndex(v as u16)) {
+        for validator in seats(self.keys.len()) {
             let sin = plan.sinners.iter().find(|s| s.validator == validator.0);
             let twin = sin.is_some_and(|sinner| sinner.sin == "twin");
             for copy in 0..=u64::from(twin) {

@@ -16,6 +16,10 @@ const TAG_END: u8 = 3;
 
 /// A change of the committee, or the mark that ends the epoch. Changes take effect at the epoch's end.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a key carries its curve point; only a few changes ever exist at once"
+)]
 pub enum Change {
     /// A key's base stake: a new validator, another share, or with zero a leaver.
     Stake {
@@ -171,7 +175,12 @@ impl Charter {
                 key,
                 stake,
                 contact,
-            } => next.roster = self.roster.with_stake(key, *stake, contact, self.total)?,
+            } => {
+                next.roster = {
+                    let of = (*stake, contact);
+                    self.roster.with_stake(key, of, self.total)?
+                }
+            }
             Change::Bounds(bounds) => {
                 Thresholds::derive(*bounds, self.total).map_err(RosterError::Bounds)?;
                 next.bounds = *bounds;

@@ -56,14 +56,14 @@ impl Roster {
         let mut total = 0u64;
         for (at, seat) in seats.iter().enumerate() {
             if seat.stake == 0 {
-                return Err(RosterError::NoStake(seat.key));
+                return Err(RosterError::NoStake(*seat.key.as_bytes()));
             }
             total = total
                 .checked_add(seat.stake)
                 .filter(|total| *total <= STAKE_TOTAL_MAX)
                 .ok_or(RosterError::StakeOverflow)?;
             if seats[..at].iter().any(|earlier| earlier.key == seat.key) {
-                return Err(RosterError::DuplicateKey(seat.key));
+                return Err(RosterError::DuplicateKey(*seat.key.as_bytes()));
             }
             if seat.contact.len() > CONTACT_BYTES_MAX {
                 return Err(RosterError::Contact {
@@ -103,14 +103,13 @@ impl Roster {
     pub(crate) fn with_stake(
         &self,
         key: &PublicKey,
-        stake: u64,
-        contact: &Bytes,
+        (stake, contact): (u64, &Bytes),
         total: u64,
     ) -> Result<Self, RosterError> {
         let mut seats = self.seats.clone();
         let held = seats.iter().position(|seat| seat.key == *key);
         match (held, stake) {
-            (None, 0) => return Err(RosterError::Unknown(*key)),
+            (None, 0) => return Err(RosterError::Unknown(*key.as_bytes())),
             (Some(at), 0) => {
                 seats.remove(at);
             }
@@ -136,7 +135,7 @@ impl Roster {
             .zip(weights)
             .find(|(s, _)| s.key == *key);
         if of_key.is_some_and(|(_, weight)| weight == 0) {
-            return Err(RosterError::Weightless(*key));
+            return Err(RosterError::Weightless(*key.as_bytes()));
         }
         Ok(roster)
     }
@@ -242,15 +241,15 @@ pub enum RosterError {
         seats: usize,
     },
     /// A listed stake is zero.
-    NoStake(PublicKey),
+    NoStake([u8; 32]),
     /// The stakes add up to more than is allowed.
     StakeOverflow,
     /// Two seats have one key.
-    DuplicateKey(PublicKey),
+    DuplicateKey([u8; 32]),
     /// The key has no stake that could be taken away.
-    Unknown(PublicKey),
+    Unknown([u8; 32]),
     /// The stake is so small a part that it would weigh nothing.
-    Weightless(PublicKey),
+    Weightless([u8; 32]),
     /// Everybody with stake is slashed.
     NoWeight,
     /// A contact is too long.
@@ -262,16 +261,26 @@ pub enum RosterError {
     Bounds(crate::thresholds::ThresholdError),
 }
 
+/// The start of a key, for people.
+fn short(key: &[u8; 32]) -> String {
+    let [a, b, c, d, ..] = key;
+    format!("key {a:02x}{b:02x}{c:02x}{d:02x}")
+}
+
 impl fmt::Display for RosterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Size { seats } => write!(f, "{seats} with stake; allowed: 1 to {VALIDATORS_MAX}"),
-            Self::NoStake(key) => write!(f, "{key:?} has a stake of zero"),
+            Self::NoStake(key) => write!(f, "{} has a stake of zero", short(key)),
             Self::StakeOverflow => write!(f, "the stakes add up to more than {STAKE_TOTAL_MAX}"),
-            Self::DuplicateKey(key) => write!(f, "{key:?} is listed twice"),
-            Self::Unknown(key) => write!(f, "{key:?} has no stake to take away"),
+            Self::DuplicateKey(key) => write!(f, "{} is listed twice", short(key)),
+            Self::Unknown(key) => write!(f, "{} has no stake to take away", short(key)),
             Self::Weightless(key) => {
-                write!(f, "{key:?} would have weight 0; give it a larger stake")
+                write!(
+                    f,
+                    "{} would have weight 0; give it a larger stake",
+                    short(key)
+                )
             }
             Self::NoWeight => f.write_str("nobody would have any weight"),
             Self::Contact { bytes } => {
@@ -316,16 +325,16 @@ mod tests {
     fn changes_that_leave_no_committee_are_refused() {
         let none = Bytes::new();
         let one = roster(&[1]);
-        let gone = one.with_stake(&key(0), 0, &none, 100);
+        let gone = one.with_stake(&key(0), (0, &none), 100);
         assert_eq!(gone, Err(RosterError::Size { seats: 0 }));
-        let unknown = one.with_stake(&key(1), 0, &none, 100);
-        assert_eq!(unknown, Err(RosterError::Unknown(key(1))));
-        let huge = one.with_stake(&key(1), u64::MAX, &none, 100);
+        let unknown = one.with_stake(&key(1), (0, &none), 100);
+        assert_eq!(unknown, Err(RosterError::Unknown(*key(1).as_bytes())));
+        let huge = one.with_stake(&key(1), (u64::MAX, &none), 100);
         assert_eq!(huge, Err(RosterError::StakeOverflow));
-        let tiny = roster(&[1 << 50]).with_stake(&key(1), 1, &none, 100);
-        assert_eq!(tiny, Err(RosterError::Weightless(key(1))));
+        let tiny = roster(&[1 << 50]).with_stake(&key(1), (1, &none), 100);
+        assert_eq!(tiny, Err(RosterError::Weightless(*key(1).as_bytes())));
         let long = Bytes::from(vec![0; CONTACT_BYTES_MAX + 1]);
-        let long = one.with_stake(&key(1), 1, &long, 100);
+        let long = one.with_stake(&key(1), (1, &long), 100);
         assert!(matches!(long, Err(RosterError::Contact { .. })));
     }
 
@@ -334,7 +343,7 @@ mod tests {
         let mut slashed = roster(&[1, 1]);
         (slashed.seats[1].slashed, slashed.seats[1].rho) = (true, 0);
         assert_eq!(slashed.weights(10), Ok(vec![10, 0]));
-        let again = slashed.with_stake(&key(1), 1, &Bytes::new(), 10).unwrap();
+        let again = slashed.with_stake(&key(1), (1, &Bytes::new()), 10).unwrap();
         assert_eq!(again.weights(10), Ok(vec![5, 5]));
     }
 

@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use crate::block::{Block, CommitVote};
+use crate::block::{Block, BlockRef, CommitVote};
 use crate::commit::{Commit, CommitRecord};
 use crate::crypto::Digest;
+use crate::dag::BlockId;
 use crate::epoch::{Charter, EpochEnd, Progress};
 use crate::finality::CommitCertificate;
 use crate::id::{Round, Time, ValidatorIndex};
@@ -22,10 +23,18 @@ pub(super) struct Ending {
     vote: CommitVote,
     record: CommitRecord,
     charter: Charter,
+    /// More stake equivocated than may (R30).
+    pub(super) alarm: bool,
     /// An own block with the vote was sent.
     voted: bool,
     /// The certificate is kept and sent: nothing more is to be done in this epoch.
     over: bool,
+}
+
+/// What an epoch's last commit makes of the next one.
+pub(super) struct NextEpoch {
+    pub(super) charter: Charter,
+    pub(super) alarm: bool,
 }
 
 impl Replica {
@@ -40,12 +49,15 @@ impl Replica {
         self.ending.is_some()
     }
 
-    /// R32: takes the commit's requests; the charter of the next epoch if this commit ends the one that runs.
-    pub(super) fn progress<'a>(
+    /// R32: takes the commit's requests; what the next epoch starts from if this commit ends the one that runs, whose
+    /// record then names it.
+    pub(super) fn progress(
         &mut self,
-        record: &CommitRecord,
-        blocks: impl Iterator<Item = &'a Arc<Block>>,
-    ) -> Option<Charter> {
+        record: &mut CommitRecord,
+        ordered: &[(BlockId, BlockRef, bool)],
+    ) -> Option<NextEpoch> {
+        let counts = ordered.iter().filter(|(_, _, void)| !void);
+        let blocks = counts.map(|(id, ..)| &self.dag.entry(*id).block);
         let Progress {
             changed,
             outcomes,
@@ -62,9 +74,12 @@ impl Replica {
             let mut charter = self.agenda.charter().clone();
             let next = reweigh(&self.committee, self.reputation.table(), &charter.roster);
             sometimes!(EpochAlarm if next.alarm);
-            self.slashing_alarm |= next.alarm;
             charter.roster = next.roster;
-            charter
+            record.next = charter.digest();
+            NextEpoch {
+                charter,
+                alarm: next.alarm,
+            }
         })
     }
 
@@ -82,7 +97,7 @@ impl Replica {
     }
 
     /// R32, R24: the last commit is output; own blocks outside the sequence have ended.
-    pub(super) fn begin_ending(&mut self, record: CommitRecord, digest: Digest, charter: Charter) {
+    pub(super) fn begin_ending(&mut self, record: CommitRecord, digest: Digest, next: NextEpoch) {
         sometimes!(EpochEnding);
         self.finality.handle_epoch_end();
         self.forget_own_open(Outcome::EpochEnded);
@@ -92,7 +107,8 @@ impl Replica {
                 digest,
             },
             record,
-            charter,
+            charter: next.charter,
+            alarm: next.alarm,
             voted: false,
             over: false,
         });
@@ -105,7 +121,8 @@ impl Replica {
         charter.roster = next.roster;
         sometimes!(RestartEnding);
         self.finality.handle_commit(record, digest);
-        self.begin_ending(record.clone(), digest, charter);
+        let alarm = next.alarm;
+        self.begin_ending(record.clone(), digest, NextEpoch { charter, alarm });
         let vote = self.ending.as_ref().map(|ending| ending.vote);
         let own = self.own_refs.iter().rev();
         let own = own.filter_map(|own| self.dag.block(own));
@@ -192,6 +209,7 @@ impl Replica {
             },
             record: end.record.clone(),
             charter: end.charter.clone(),
+            alarm: false,
             voted: false,
             over: false,
         });

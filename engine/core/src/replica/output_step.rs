@@ -82,20 +82,8 @@ impl Replica {
             reputation: self.reputation.digest(),
             next: Digest::ZERO,
         };
-        let counts = ordered.iter().filter(|(_, _, void)| !void);
-        let counts: Vec<_> = counts
-            .map(|(id, ..)| Arc::clone(&self.dag.entry(*id).block))
-            .collect();
-        let charter = self.progress(&record, counts.iter());
-        if let Some(charter) = &charter {
-            record.next = charter.digest();
-        }
-        let encoded = record.encode();
-        let digest = digest_of(&encoded);
-        self.records.extend(Record::commit(&record, encoded));
-        let snapshot = self.reputation.snapshot(record.index, leader_ref.round);
-        let snapshot = snapshot.map(|bytes| Record::reputation(record.epoch, bytes));
-        self.records.extend(snapshot);
+        let next = self.progress(&mut record, &ordered);
+        let digest = self.write_down(&record);
         let mut blocks = Vec::with_capacity(ordered.len());
         let mut outcomes = Vec::new();
         for (id, reference, void) in ordered {
@@ -122,10 +110,21 @@ impl Replica {
         self.hold(Output::Commit(Arc::clone(&commit)));
         outcomes.into_iter().for_each(|outcome| self.hold(outcome));
         self.tell_changes(&commit);
-        if let Some(charter) = charter {
-            self.begin_ending(commit.record.clone(), digest, charter);
+        if let Some(next) = next {
+            self.begin_ending(commit.record.clone(), digest, next);
         }
         (leader_ref.round, leadership)
+    }
+
+    /// The commit's records, and its digest.
+    fn write_down(&mut self, record: &CommitRecord) -> Digest {
+        let encoded = record.encode();
+        let digest = digest_of(&encoded);
+        self.records.extend(Record::commit(record, encoded));
+        let snapshot = self.reputation.snapshot(record.index, record.leader.round);
+        let snapshot = snapshot.map(|bytes| Record::reputation(record.epoch, bytes));
+        self.records.extend(snapshot);
+        digest
     }
 
     /// R26 to R29, from the headers of the blocks that a commit orders.

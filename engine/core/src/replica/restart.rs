@@ -77,7 +77,6 @@ pub(super) fn empty(config: ReplicaConfig, recovered: &Recovered, now: Time) -> 
         last: recovered.last.clone(),
         agenda: recovered.agenda(&committee),
         change_outcomes: Vec::new(),
-        slashing_alarm: false,
         ending: None,
         known_end: None,
         skipped: Vec::new(),

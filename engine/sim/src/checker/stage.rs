@@ -254,6 +254,7 @@ impl Stage {
             equivocations: 0,
             leader_timeout_us: 0,
             amnesia: false,
+            slashing_alarm: false,
         }
     }
 }
