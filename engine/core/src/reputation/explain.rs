@@ -17,8 +17,8 @@ pub struct Standing {
     pub validator: ValidatorIndex,
     /// Its voting weight in this epoch.
     pub weight: u64,
-    /// Which share of its base stake that weight stands for, in units of [`ONE`] (R30). An epoch that follows no other
-    /// starts from [`ONE`].
+    /// Which share of its base stake that weight stands for, in units of [`ONE`](crate::ONE) (R30). An epoch that follows no other
+    /// starts from [`ONE`](crate::ONE).
     pub rho: u32,
     /// The score that the next schedule would use (R27).
     pub score: u64,
@@ -28,7 +28,7 @@ pub struct Standing {
     pub median: u64,
     /// Sum of `prop + vote` over all scored rounds of the epoch (R30).
     pub merit: u64,
-    /// That sum as a share of what a faultless validator has, at most [`ONE`]: `u` of R30. `None` before a round is
+    /// That sum as a share of what a faultless validator has, at most [`ONE`](crate::ONE): `u` of R30. `None` before a round is
     /// scored.
     pub merit_share: Option<u32>,
     /// How many rounds are scored.

@@ -87,3 +87,74 @@ fn check_weights(scene: &Scene<'_>, end: &EpochEnd, next: &Committee) -> Result<
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use probity_core::{Charter, EpochEnd, Roster, Seat};
+
+    use super::Epochs;
+    use crate::checker::Observation;
+    use crate::checker::stage::Stage;
+
+    fn end(stage: &Stage, stakes: [u64; 4], votes: u16) -> EpochEnd {
+        let members = stage.committee.indices().zip(stakes);
+        let seat = |(index, stake)| {
+            let member = stage.committee.member(index).unwrap();
+            Seat::newcomer(member.key, stake)
+        };
+        let charter = Charter {
+            roster: Roster::new(members.map(seat).collect()).unwrap(),
+            bounds: stage.committee.bounds(),
+            total: stage.committee.thresholds().total,
+        };
+        let mut commit = stage.commits()[0].clone();
+        commit.record.next = charter.digest();
+        commit.digest = commit.record.digest();
+        EpochEnd {
+            certificate: stage.certificate(&commit, votes),
+            record: commit.record,
+            charter,
+        }
+    }
+
+    fn look(checker: &mut Epochs, stage: &Stage, end: &EpochEnd) -> Result<(), String> {
+        stage.look(checker, 0, &Observation::EpochEnded(end))
+    }
+
+    #[test]
+    fn an_end_without_a_quorum_and_a_second_end_are_seen() {
+        let stage = Stage::full_dag(5);
+        let mut checker = Epochs::default();
+        let few = look(&mut checker, &stage, &end(&stage, [1; 4], 2));
+        assert!(few.unwrap_err().contains("proves nothing"));
+        let first = end(&stage, [1; 4], 4);
+        assert_eq!(look(&mut checker, &stage, &first), Ok(()));
+        assert_eq!(look(&mut checker, &stage, &first), Ok(()));
+        let other = look(&mut checker, &stage, &end(&stage, [1, 1, 1, 2], 4));
+        assert!(other.unwrap_err().contains("two ways"));
+    }
+
+    #[test]
+    fn weight_that_no_stake_pays_for_is_seen() {
+        let mut stage = Stage::full_dag(5);
+        stage.plan.sinners.push(crate::plan::Sinner {
+            validator: 0,
+            sin: "twin".to_owned(),
+        });
+        let mut end = end(&stage, [1; 4], 4);
+        let mut seats = end.charter.roster.seats().to_vec();
+        for seat in &mut seats[1..] {
+            seat.rho /= 2;
+        }
+        end.charter.roster = Roster::new(seats).unwrap();
+        let mut commit = stage.commits()[0].clone();
+        commit.record.next = end.charter.digest();
+        commit.digest = commit.record.digest();
+        end.certificate = stage.certificate(&commit, 4);
+        end.record = commit.record;
+        // A total of a thousand, so that rounding hides nothing.
+        end.charter.total = 1_000;
+        let how = look(&mut Epochs::default(), &stage, &end);
+        assert!(how.is_err());
+    }
+}
