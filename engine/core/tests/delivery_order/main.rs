@@ -255,7 +255,8 @@ fn observe(drawn: &Drawn, habits: Habits, chance: &mut Chance, met: &Met) {
     }
 }
 
-/// R6: at most further blocks of a slot that nobody links may be missing, and what came after it was collected.
+/// R6: at most further blocks of a slot that nobody links may be missing, what their author alone has built on them, and
+/// what came after it was collected.
 fn check_held(drawn: &Drawn, observer: &mut Observer<'_>) {
     observer.flush();
     let blocks = observer.store.blocks();
@@ -265,9 +266,14 @@ fn check_held(drawn: &Drawn, observer: &mut Observer<'_>) {
     let parents = blocks.iter().flat_map(|block| block.block().parents());
     let linked: BTreeSet<&BlockRef> = parents.collect();
     let gc_round = observer.status().gc_round;
+    let missing = |parent: &BlockRef| parent.round > gc_round && !held.contains(parent);
     for block in &drawn.dag.blocks {
+        let own = |parent: &&BlockRef| parent.author == block.author();
+        let on_own = block.parents().iter().filter(own).any(missing);
         let block = block.reference();
-        let spare = !linked.contains(&block) && slots.contains(&block.slot());
+        // Nobody but the equivocator stands on it, so nobody pays for it.
+        let unpaid = slots.contains(&block.slot()) || on_own;
+        let spare = !linked.contains(&block) && unpaid;
         let excused = block.round <= gc_round || spare;
         assert!(excused || held.contains(&block), "{block:?} is missing");
     }
