@@ -107,6 +107,8 @@ impl Replica {
             ..
         } = recovered;
         self.load_evidence(evidence);
+        // R8: older own blocks are no parents any more.
+        let oldest = self.dag.gc_round().minus(self.committee.gc_depth());
         for (reference, parents) in collected {
             sometimes!(RestartCollected);
             let stored = (reference, committed.contains_key(&reference));
@@ -115,7 +117,9 @@ impl Replica {
                 .handle_stored(&mut self.dag, stored, &parents);
             self.handle_grounded(now, reference.author, news);
             if reference.author == self.config.me {
-                self.own_refs.push_back(reference);
+                if reference.round > oldest {
+                    self.own_refs.push_back(reference);
+                }
                 self.own_round = self.own_round.max(reference.round);
             }
         }
