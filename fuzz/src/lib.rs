@@ -67,7 +67,7 @@ pub use transaction_envelope::transaction_envelope;
 pub use verify_block::verify_block;
 
 use bytes::Bytes;
-use probity_core::Message;
+use probity_core::{EpochEnd, Message};
 
 /// A message that decodes has one encoding: the bytes it came from (R2). Decoding takes bounded memory (V33).
 fn check_message(frame: &Bytes) {
@@ -76,6 +76,20 @@ fn check_message(frame: &Bytes) {
             message.encode(),
             *frame,
             "a message re-encodes to other bytes"
+        );
+        if let Message::EpochEnd(bytes) = message {
+            check_epoch_end(&bytes);
+        }
+    }
+}
+
+/// An epoch's end that decodes has one encoding too, and can be judged whatever it says (R32).
+fn check_epoch_end(bytes: &Bytes) {
+    if let Ok(end) = bounded(bytes.len(), || EpochEnd::decode(bytes)) {
+        assert_eq!(end.encode(), *bytes, "an end re-encodes to other bytes");
+        assert!(
+            !end.verify(committee::committee()),
+            "a forged end is believed"
         );
     }
 }
