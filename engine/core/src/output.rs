@@ -72,6 +72,18 @@ pub enum Output {
         /// The round it has.
         after: Round,
     },
+    /// Look in storage for the certificate of the least commit at or above `at_least`, and send it; else the newest one;
+    /// else say that there is none (R35).
+    ServeCertificate {
+        /// The receiver.
+        to: ValidatorIndex,
+        /// The commit asked for.
+        at_least: CommitIndex,
+        /// The newest certificate.
+        newest: Option<Arc<CommitCertificate>>,
+    },
+    /// More weight than `f` is faulty, or this program is: the replica has stopped and does nothing more.
+    Halted(Halt),
     /// The next commit; indices have no gap. It is durable.
     Commit(Arc<Commit>),
     /// What became of an own block (R24).
@@ -99,6 +111,22 @@ pub enum Output {
     EpochEnded(Arc<EpochEnd>),
     /// A commit is provably final (R25); each one is higher than those before.
     Certified(Arc<CommitCertificate>),
+}
+
+/// Why a replica has stopped for good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Halt {
+    /// Certified commits do not continue the own sequence (R35).
+    Forked {
+        /// The first of them that differs, or one after it.
+        index: CommitIndex,
+    },
+    /// A certified commit is not what the rules make of its leader (R35).
+    Unfounded {
+        /// The commit.
+        index: CommitIndex,
+    },
 }
 
 /// Whether an own block may carry transactions.

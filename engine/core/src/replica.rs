@@ -17,7 +17,7 @@ use crate::id::{CommitIndex, Round, Time, ValidatorIndex};
 use crate::input::{Delivery, Link, Pending};
 use crate::limits::RECORDS_WAITING_MAX;
 use crate::order::Order;
-use crate::output::{Output, PersistTicket};
+use crate::output::{Halt, Output, PersistTicket};
 use crate::record::Record;
 use crate::recover::Recovered;
 use crate::reputation::{Reputation, Standing};
@@ -29,6 +29,7 @@ mod accuse;
 mod admit;
 mod checks;
 mod ending;
+mod install;
 #[cfg(any(test, feature = "testing"))]
 mod lawless;
 mod output_step;
@@ -37,6 +38,7 @@ mod restart;
 mod serve;
 
 use ending::Ending;
+use install::CatchingUp;
 pub use propose::ProposalContent;
 use propose::{InFlight, OwnBlock};
 use serve::Replay;
@@ -99,6 +101,10 @@ pub struct Replica {
     pending: Pending,
     /// Accepted, uncommitted blocks with payload (R9).
     payload_blocks: usize,
+    /// R35.
+    catching_up: CatchingUp,
+    /// More weight than `f` is faulty: nothing more is done.
+    halted: Option<Halt>,
     /// A block signed with our key that we did not make: stop proposing (R37).
     amnesia: bool,
 
@@ -178,8 +184,10 @@ impl Replica {
 
     /// Commit votes arrived in a block that was refused although its header's signature was valid (R25).
     pub fn handle_votes(&mut self, votes: &SignedVotes) {
+        self.note_heard(votes.slot);
         sometimes!(VoteAhead if votes.votes.iter().any(|vote| vote.index > self.last_index()));
         if let Some(certificate) = self.finality.handle_votes(votes) {
+            self.keep_certificate(&certificate);
             self.outputs.push_back(Output::Certified(certificate));
         }
         if self.is_ending() {
@@ -228,6 +236,9 @@ impl Replica {
                 .extend(self.held.pop_front().map(|(_, output)| output));
         }
         self.sign_when_durable();
+        if self.catching_up.run.is_some() {
+            self.settle(now);
+        }
         self.step(now);
     }
 
@@ -256,7 +267,8 @@ impl Replica {
         } else {
             self.fetch.next_deadline()
         };
-        [self.proposal_deadline(), fetch, self.replay_deadline()]
+        let replay = self.replay_deadline();
+        [self.proposal_deadline(), fetch, replay, self.catch_up_deadline()]
             .into_iter()
             .flatten()
             .min()
@@ -289,6 +301,11 @@ impl Replica {
             equivocations: self.evidence.len(),
             leader_timeout_us: self.clock.leader_timeout_us(),
             amnesia: self.amnesia,
+            catching_up: self.catching_up.run.is_some(),
+            catch_up_records: self.catching_up.run.as_ref().map_or(0, |run| run.records()),
+            catch_up_blocks: self.catching_up.run.as_ref().map_or(0, |run| run.open_blocks()),
+            installed_commits: self.catching_up.installed,
+            halted: self.halted,
         }
     }
 
@@ -321,7 +338,9 @@ impl Replica {
             while let Some(block) = self.ready.pop_front() {
                 self.accept(now, block.block());
             }
-            if !self.output_next(now) {
+            let news =
+                self.output_next(now) || self.install_next(now) || self.end_catch_up(now);
+            if !news {
                 break;
             }
         }
@@ -342,6 +361,7 @@ impl Replica {
 
     /// Proposes, fetches and asks for replays when it is time.
     fn step(&mut self, now: Time) {
+        self.catch_up(now);
         self.want_proposal(now);
         self.send_requests(now);
         if cfg!(debug_assertions) {
@@ -429,4 +449,14 @@ pub struct ReplicaStatus {
     pub leader_timeout_us: u64,
     /// Somebody else signs with our key, or our disk lost what we signed: no more proposals (R37).
     pub amnesia: bool,
+    /// It fetches certified commits (R35).
+    pub catching_up: bool,
+    /// Commit records that it holds for that.
+    pub catch_up_records: usize,
+    /// Blocks that it asks for or holds for that.
+    pub catch_up_blocks: usize,
+    /// Commits installed since the start.
+    pub installed_commits: u64,
+    /// Why it has stopped for good.
+    pub halted: Option<Halt>,
 }

@@ -9,16 +9,25 @@ use crate::dag::BlockId;
 use crate::id::{CommitIndex, Round, Time};
 use crate::order::linearize::{linearize, timestamp_ms};
 use crate::order::{Decision, Path};
-use crate::output::{Outcome, Output};
+use crate::output::{Halt, Outcome, Output};
 use crate::record::Record;
 use crate::reputation::{Leadership, Scored};
 
 use super::Replica;
 
+/// What decided a leader's slot.
+#[derive(Clone, Copy)]
+pub(super) enum DecidedBy {
+    /// R16, R17.
+    Rules(Path),
+    /// R35: a certificate, and the record with this digest.
+    Certificate(Digest),
+}
+
 impl Replica {
     /// Outputs the next slot if it is decided; whether it was.
     pub(super) fn output_next(&mut self, now: Time) -> bool {
-        if self.is_ending() {
+        if self.is_ending() || self.catching_up.order_waits || self.halted.is_some() {
             return false;
         }
         let Some(next) = self.order.next_output() else {
@@ -26,7 +35,10 @@ impl Replica {
         };
         let slot = next.slot;
         let committed = match next.decided.decision {
-            Decision::Commit(leader) => Some(self.output_commit(leader, next.decided.path)),
+            Decision::Commit(leader) => {
+                let decided = DecidedBy::Rules(next.decided.path);
+                self.output_commit(leader, decided).ok()
+            }
             Decision::Skip => {
                 self.skipped.push(slot);
                 None
@@ -49,7 +61,14 @@ impl Replica {
     }
 
     /// R19, R21: linearises, stamps, scores, records, and holds the commit until it is durable.
-    fn output_commit(&mut self, leader: BlockId, path: Path) -> (Round, Leadership) {
+    ///
+    /// # Errors
+    /// When a certificate names another record than the one that the rules make of the leader.
+    pub(super) fn output_commit(
+        &mut self,
+        leader: BlockId,
+        decided: DecidedBy,
+    ) -> Result<(Round, Leadership), Halt> {
         let before_first = self.origin.timestamp_ms;
         let last = self.last.as_ref();
         let previous_ms = last.map_or(before_first, |(last, _)| last.timestamp_ms);
@@ -86,12 +105,23 @@ impl Replica {
         let counts: Vec<_> = counts
             .map(|(id, ..)| Arc::clone(&self.dag.entry(*id).block))
             .collect();
+        let written = self.records.len();
         let charter = self.progress(&record, counts.iter());
+        let agenda = self.records.split_off(written);
         if let Some(charter) = &charter {
             record.next = charter.digest();
         }
         let encoded = record.encode();
         let digest = digest_of(&encoded);
+        let path = match decided {
+            DecidedBy::Rules(path) => Some(path),
+            DecidedBy::Certificate(certified) if certified == digest => None,
+            DecidedBy::Certificate(_) => {
+                let index = record.index;
+                return Err(Halt::Unfounded { index });
+            }
+        };
+        self.records.extend(agenda);
         self.records.extend(Record::commit(&record, encoded));
         let snapshot = self.reputation.snapshot(record.index, leader_ref.round);
         let snapshot = snapshot.map(|bytes| Record::reputation(record.epoch, bytes));
@@ -117,7 +147,7 @@ impl Replica {
             record,
             digest,
             blocks,
-            path: Some(path),
+            path,
         });
         self.hold(Output::Commit(Arc::clone(&commit)));
         outcomes.into_iter().for_each(|outcome| self.hold(outcome));
@@ -125,7 +155,7 @@ impl Replica {
         if let Some(charter) = charter {
             self.begin_ending(commit.record.clone(), digest, charter);
         }
-        (leader_ref.round, leadership)
+        Ok((leader_ref.round, leadership))
     }
 
     /// R26 to R29, from the headers of the blocks that a commit orders.

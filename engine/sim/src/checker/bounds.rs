@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use probity_core::ReplicaStatus;
 use probity_core::limits::{
-    EVIDENCE_AUTHOR_MAX, EXTRA_BLOCK_BYTES_MAX, MISSING_REFS_MAX, OPEN_VOTES_PER_AUTHOR_MAX,
+    CATCH_UP_BLOCKS_MAX, CATCH_UP_COMMITS_MAX, EVIDENCE_AUTHOR_MAX, EXTRA_BLOCK_BYTES_MAX, MISSING_REFS_MAX, OPEN_VOTES_PER_AUTHOR_MAX,
     RECORDS_WAITING_MAX, SUSPENDED_BYTES_MAX,
 };
 
@@ -20,6 +20,8 @@ pub(super) struct Bounds {
 
 /// One state in so many is looked at.
 const EVERY: u32 = 16;
+/// R35: those of one window, and proved ones of the window before.
+const RECORDS_MOST: usize = 2 * CATCH_UP_COMMITS_MAX as usize;
 /// No block is smaller: fixed fields, one parent and the signature.
 const BLOCK_BYTES_MIN: usize = 200;
 
@@ -47,6 +49,12 @@ impl Checker for Bounds {
                 SUSPENDED_BYTES_MAX,
             ),
             ("missing blocks", status.missing_blocks, most.missing),
+            ("fetched records", status.catch_up_records, RECORDS_MOST),
+            (
+                "blocks to install",
+                status.catch_up_blocks,
+                CATCH_UP_BLOCKS_MAX + most.window,
+            ),
             (
                 "remembered blocks",
                 status.remembered_blocks,
@@ -124,13 +132,15 @@ mod tests {
             stage.look(&mut Bounds::default(), 0, &seen)
         };
         assert_eq!(look(|_| {}), Ok(()));
-        let grown: [fn(&mut ReplicaStatus); 8] = [
+        let grown: [fn(&mut ReplicaStatus); 10] = [
             |status| status.dag_blocks = 100,
             |status| status.suspended_blocks = 100,
             |status| status.suspended_bytes = 1 << 27,
             |status| status.missing_blocks = 10_000,
             |status| status.remembered_blocks = 1_000,
             |status| status.equivocations = 1,
+            |status| status.catch_up_records = 10_000,
+            |status| status.catch_up_blocks = 10_000_000,
             |status| status.open_votes = 2_000,
             |status| status.waiting_records = 300,
         ];

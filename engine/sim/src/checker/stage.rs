@@ -207,6 +207,11 @@ impl Stage {
             equivocations: 0,
             leader_timeout_us: 0,
             amnesia: false,
+            catching_up: false,
+            catch_up_records: 0,
+            catch_up_blocks: 0,
+            installed_commits: 0,
+            halted: None,
         }
     }
 }

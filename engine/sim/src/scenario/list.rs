@@ -2,7 +2,7 @@
 
 use super::Scenario;
 use super::change::{
-    calm, clocks, crashes, epochs, epochs_calm, far_behind, fast_path, gc_poison, isolated, lossy,
+    calm, catch_up, clocks, crashes, epochs, epochs_calm, far_behind, fast_path, gc_poison, isolated, lossy,
     membership, over_the_limit, partitions, power_loss, slow_disk, split_votes, tiny, troubled,
     wan, weights,
 };
@@ -140,6 +140,12 @@ pub const SCENARIOS: &[Scenario] = &[
         change: far_behind,
     },
     Scenario {
+        name: "catch-up",
+        about: "one or two validators return after thousands of commits, among liars",
+        sins: &["catch-up-liar", "catch-up-liar", "catch-up-liar", "withholder", "fetch-liar"],
+        change: catch_up,
+    },
+    Scenario {
         name: "troubled",
         about: "ten validators: one crashed all the time, one five times as slow as the others, one equivocating",
         sins: &["equivocator"],
@@ -168,6 +174,7 @@ pub const SCENARIOS: &[Scenario] = &[
     sin!("twin"),
     sin!("fetch-flooder"),
     sin!("fetch-liar"),
+    sin!("catch-up-liar"),
     sin!("evidence-spammer"),
     sin!("clock-liar"),
 ];

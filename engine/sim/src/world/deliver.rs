@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use probity_core::{Delivery, Message, ValidatorIndex, testing, verify_block};
+use probity_core::{CommitCertificate, Delivery, Message, ValidatorIndex, testing, verify_block};
 
 use super::World;
 use crate::checker::Observation;
@@ -45,6 +45,15 @@ impl World {
             Ok(Message::Fetch(refs) | Message::FetchHistory { refs, .. }) if member.is_none() => {
                 self.serve(to, from, refs);
             }
+            Ok(Message::FetchCommits { first, count }) => {
+                self.serve_commits(to, from, (first, count));
+            }
+            Ok(Message::FetchCertificate {
+                epoch: of,
+                at_least,
+            }) if of != epoch || member.is_none() => {
+                self.serve_certificate((to, from), (of, at_least), None);
+            }
             _ if member.is_none() => {}
             Ok(Message::Block(bytes)) => self.verify((from, to), &bytes, Origin::Pushed),
             Ok(Message::Fetched(bytes)) => self.verify((from, to), &bytes, Origin::Fetched),
@@ -66,7 +75,43 @@ impl World {
                 let from = member.unwrap_or_default();
                 self.with(to, |replica| replica.handle_replay(from, after));
             }
+            Ok(Message::FetchCertificate { at_least, .. }) => {
+                let from = member.unwrap_or_default();
+                self.with(to, |replica| {
+                    replica.handle_fetch_certificate(from, at_least)
+                });
+            }
+            Ok(Message::Certificate(bytes)) => self.receive_certificate(from, to, &bytes),
+            Ok(Message::Commits { first, records }) => {
+                let from = member.unwrap_or_default();
+                self.with(to, |replica| {
+                    replica.handle_commits(now, from, (first, &records));
+                });
+            }
             Err(why) => self.refused(from, to, &why.to_string()),
+        }
+    }
+
+    /// A certificate is checked before the replica sees it. One of another epoch is late, and nobody's fault.
+    fn receive_certificate(&mut self, from: ValidatorIndex, to: usize, bytes: &Bytes) {
+        let now = self.now;
+        let Some(member) = self.member(to, from) else {
+            return;
+        };
+        if bytes.is_empty() {
+            self.with(to, |replica| replica.handle_certificate(now, member, None));
+            return;
+        }
+        let certificate = match CommitCertificate::decode(bytes) {
+            Ok(certificate) => Arc::new(certificate),
+            Err(why) => return self.refused(from, to, &why.to_string()),
+        };
+        if certificate.verify(&self.processes[to].committee) {
+            self.with(to, |replica| {
+                replica.handle_certificate(now, member, Some(certificate));
+            });
+        } else if self.plan.epochs.is_empty() {
+            self.refused(from, to, "a certificate that does not hold");
         }
     }
 
