@@ -16,9 +16,9 @@ use probity_core::testing::{
     Committer, Draft, Signing, committee, full_dag, proposal, sign, slots, slots_with_scores,
 };
 use probity_core::{
-    Block, BlockRef, COMMIT_RECORD_VERSION, CommitIndex, CommitRecord, Committee, DecodeError,
-    EvidenceFile, EvidenceFileError, FaultBounds, Message, Mode, Payload, Proposal, Round, Slot,
-    ValidatorIndex,
+    Block, BlockRef, COMMIT_RECORD_VERSION, CommitCertificate, CommitIndex, CommitRecord, Committee, DecodeError,
+    EvidenceFile, EvidenceFileError, FaultBounds, Message, Mode, Payload, Proposal, Round, SignedVotes,
+    Slot, ValidatorIndex,
 };
 
 fn four() -> Committee {
@@ -106,6 +106,14 @@ fn record() -> CommitRecord {
     }
 }
 
+fn certificate(block: &Block) -> CommitCertificate {
+    CommitCertificate {
+        index: CommitIndex(5),
+        digest: Digest([6; 32]),
+        votes: vec![SignedVotes::of(block)],
+    }
+}
+
 fn messages(block: &Block) -> Vec<(&'static str, Bytes)> {
     let refs = || vec![numbered(1), numbered(2)];
     vec![
@@ -129,6 +137,34 @@ fn messages(block: &Block) -> Vec<(&'static str, Bytes)> {
             Message::FetchHistory {
                 above: Round(0x0c0d),
                 refs: refs(),
+            }
+            .encode(),
+        ),
+        (
+            "fetch certificate",
+            Message::FetchCertificate {
+                epoch: 3,
+                at_least: CommitIndex(0x0e0f),
+            }
+            .encode(),
+        ),
+        (
+            "certificate",
+            Message::Certificate(certificate(block).encode()).encode(),
+        ),
+        (
+            "fetch commits",
+            Message::FetchCommits {
+                first: CommitIndex(0x1011),
+                count: 64,
+            }
+            .encode(),
+        ),
+        (
+            "commits",
+            Message::Commits {
+                first: CommitIndex(2),
+                records: vec![record().encode(), Bytes::from_static(b"x")],
             }
             .encode(),
         ),

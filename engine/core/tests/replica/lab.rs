@@ -20,6 +20,8 @@ pub(crate) struct Lab {
     pub(crate) stopped: BTreeSet<(u16, u16)>,
     /// How often each replica asked for blocks that it has collected.
     pub(crate) grounding_requests: Vec<usize>,
+    /// One whose messages are changed or kept on their way out.
+    pub(crate) liar: Option<(u16, fn(Message) -> Option<Message>)>,
     /// What came for validators that the test plays.
     pub(crate) inbox: Vec<Frame>,
     waiting: Vec<Frame>,
@@ -36,6 +38,7 @@ impl Lab {
             lost: BTreeSet::new(),
             stopped: BTreeSet::new(),
             grounding_requests: vec![0; usize::from(honest)],
+            liar: None,
             inbox: Vec::new(),
             waiting: Vec::new(),
             queue: VecDeque::new(),
@@ -67,7 +70,13 @@ impl Lab {
         self.settle();
     }
 
-    pub(crate) fn send(&mut self, frame: Frame) {
+    pub(crate) fn send(&mut self, mut frame: Frame) {
+        if let Some((_, lie)) = self.liar.filter(|(liar, _)| *liar == frame.0) {
+            match lie(frame.2) {
+                Some(message) => frame.2 = message,
+                None => return,
+            }
+        }
         let link = (frame.0, frame.1);
         if let Message::Fetch(refs) | Message::FetchHistory { refs, .. } = &frame.2 {
             let asker = usize::from(frame.0);
