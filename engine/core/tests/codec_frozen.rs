@@ -358,13 +358,28 @@ fn records_round_trip_and_refuse_what_is_not_canonical() {
     }
 }
 
+fn assert_certificate_is_canonical(bytes: &Bytes) {
+    let certificate = CommitCertificate::decode(bytes).unwrap();
+    assert_eq!(certificate.encode(), bytes);
+    for length in 0..bytes.len() {
+        let cut = CommitCertificate::decode(&bytes.slice(..length));
+        assert!(cut.is_err(), "cut at {length}");
+    }
+    let trailing = Bytes::from([&bytes[..], &[0]].concat());
+    assert!(CommitCertificate::decode(&trailing).is_err());
+}
+
 #[test]
 fn messages_round_trip_and_refuse_what_is_not_canonical() {
     for (name, frame) in messages(&full_block(&four())) {
         let message = Message::decode(&frame).unwrap();
         assert_eq!(message.encode(), frame, "{name}");
-        if matches!(message, Message::Block(_) | Message::Fetched(_)) {
+        if matches!(&message, Message::Block(_) | Message::Fetched(_)) {
             continue; // the block inside is the verifier's business
+        }
+        if let Message::Certificate(bytes) = message {
+            assert_certificate_is_canonical(&bytes);
+            continue;
         }
         for length in 0..frame.len() {
             assert!(
@@ -378,7 +393,7 @@ fn messages_round_trip_and_refuse_what_is_not_canonical() {
         );
     }
     assert!(Message::decode(&Bytes::new()).is_err());
-    for tag in (0..=u8::MAX).filter(|tag| !(1..=6).contains(tag)) {
+    for tag in (0..=u8::MAX).filter(|tag| !(1..=11).contains(tag)) {
         assert!(
             Message::decode(&Bytes::from(vec![tag, 0, 0, 0, 0])).is_err(),
             "tag {tag}"
