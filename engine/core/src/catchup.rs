@@ -266,7 +266,7 @@ impl CatchUp {
             };
             let Part { first, last } = part;
             self.chain
-                .handle_asked(part, peer, now.plus_us(4 * patience_us));
+                .handle_asked(part, peer, now.plus_us(2 * patience_us));
             let count = u8::try_from(last.0 - first.0 + 1).expect("parts fit an answer");
             asked.push((peer, Message::FetchCommits { first, count }));
         }

@@ -340,7 +340,9 @@ impl World {
                 }
             }
             Event::Tick { process, life } => {
-                if self.processes[process].is_alive(life) {
+                // A tick that an earlier deadline has replaced would be followed by another one, for ever.
+                let due = self.processes[process].tick_at == Some(self.now);
+                if due && self.processes[process].is_alive(life) {
                     self.processes[process].tick_at = None;
                     let now = self.now;
                     self.with(process, |replica| replica.handle_tick(now));

@@ -14,8 +14,8 @@ use probity_sim::plan::{Draws, Fault, FaultKind, Plan, Sinner};
 use probity_sim::{START, World};
 
 const AWAY: u16 = 0;
-/// `f` of seven under dual30.
-const LIARS: [u16; 2] = [1, 2];
+/// `f` of four.
+const LIARS: [u16; 1] = [1];
 const FROM_S: u64 = 5;
 const FOR_S: u64 = 600;
 
@@ -41,7 +41,7 @@ impl Checker for Watch {
 
 fn plan(liars: &[u16]) -> Plan {
     let mut draws = Draws::of_scenario("calm").unwrap();
-    draws.weights = Some(vec![1; 7]);
+    draws.weights = Some(vec![1; 4]);
     draws.profile = Some(probity_core::Profile::Dual30);
     draws.faulty_ms = (FROM_S + FOR_S + 60) * 1_000;
     let mut plan = draws.plan(1).unwrap();
@@ -49,7 +49,7 @@ fn plan(liars: &[u16]) -> Plan {
     plan.committee.gc_depth = 64;
     plan.committee.scores = None;
     plan.committee.min_round_delay_us = 25_000;
-    plan.clients.every_ms = 100;
+    plan.clients.every_ms = 400;
     plan.sinners = liars
         .iter()
         .map(|validator| Sinner {

@@ -53,7 +53,7 @@ impl Peers {
             me,
             of: vec![peer; validators],
             turn: me.position(),
-            answer_us: CATCH_UP_PATIENCE_MAX_US / 8,
+            answer_us: CATCH_UP_PATIENCE_MAX_US / 16,
             now: Time(0),
         }
     }
