@@ -220,10 +220,7 @@ impl CatchUp {
         asked: &mut Vec<(ValidatorIndex, Message)>,
     ) {
         let proved = self.chain.proved();
-        if self.chain.window().is_some()
-            || proved >= self.target.index
-            || self.chain.is_full()
-        {
+        if self.chain.window().is_some() || proved >= self.target.index || self.chain.is_full() {
             return;
         }
         let near = CommitIndex(proved.0 + CATCH_UP_COMMITS);

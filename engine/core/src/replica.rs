@@ -268,10 +268,15 @@ impl Replica {
             self.fetch.next_deadline()
         };
         let replay = self.replay_deadline();
-        [self.proposal_deadline(), fetch, replay, self.catch_up_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.proposal_deadline(),
+            fetch,
+            replay,
+            self.catch_up_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// What a look at the replica shows.
@@ -303,7 +308,11 @@ impl Replica {
             amnesia: self.amnesia,
             catching_up: self.catching_up.run.is_some(),
             catch_up_records: self.catching_up.run.as_ref().map_or(0, |run| run.records()),
-            catch_up_blocks: self.catching_up.run.as_ref().map_or(0, |run| run.open_blocks()),
+            catch_up_blocks: self
+                .catching_up
+                .run
+                .as_ref()
+                .map_or(0, |run| run.open_blocks()),
             installed_commits: self.catching_up.installed,
             halted: self.halted,
         }
@@ -338,8 +347,7 @@ impl Replica {
             while let Some(block) = self.ready.pop_front() {
                 self.accept(now, block.block());
             }
-            let news =
-                self.output_next(now) || self.install_next(now) || self.end_catch_up(now);
+            let news = self.output_next(now) || self.install_next(now) || self.end_catch_up(now);
             if !news {
                 break;
             }

@@ -16,9 +16,9 @@ use probity_core::testing::{
     Committer, Draft, Signing, committee, full_dag, proposal, sign, slots, slots_with_scores,
 };
 use probity_core::{
-    Block, BlockRef, COMMIT_RECORD_VERSION, CommitCertificate, CommitIndex, CommitRecord, Committee, DecodeError,
-    EvidenceFile, EvidenceFileError, FaultBounds, Message, Mode, Payload, Proposal, Round, SignedVotes,
-    Slot, ValidatorIndex,
+    Block, BlockRef, COMMIT_RECORD_VERSION, CommitCertificate, CommitIndex, CommitRecord,
+    Committee, DecodeError, EvidenceFile, EvidenceFileError, FaultBounds, Message, Mode, Payload,
+    Proposal, Round, SignedVotes, Slot, ValidatorIndex,
 };
 
 fn four() -> Committee {

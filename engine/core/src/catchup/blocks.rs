@@ -45,7 +45,9 @@ impl Blocks {
 
     pub(super) fn take(&mut self, block: &BlockRef) -> Option<VerifiedBlock> {
         let taken = self.held.remove(block);
-        self.held_bytes -= taken.as_ref().map_or(0, |taken| taken.block().encoded_len());
+        self.held_bytes -= taken
+            .as_ref()
+            .map_or(0, |taken| taken.block().encoded_len());
         taken
     }
 
@@ -169,7 +171,10 @@ impl Blocks {
         }
         let mut requests = Vec::new();
         for (peer, refs) in asked {
-            requests.extend(refs.chunks(REQUEST_REFS_MAX).map(|refs| (peer, refs.to_vec())));
+            requests.extend(
+                refs.chunks(REQUEST_REFS_MAX)
+                    .map(|refs| (peer, refs.to_vec())),
+            );
         }
         requests
     }

@@ -30,9 +30,15 @@ pub(super) struct Part {
 #[derive(Clone, Debug)]
 enum State {
     Unasked,
-    Asked { peer: ValidatorIndex, until: Time },
+    Asked {
+        peer: ValidatorIndex,
+        until: Time,
+    },
     /// The digests inside chain; whether they fit the part above is not known.
-    Held { from: ValidatorIndex, records: Vec<Proved> },
+    Held {
+        from: ValidatorIndex,
+        records: Vec<Proved>,
+    },
 }
 
 /// What lies between the last proved record and a certificate.
@@ -91,7 +97,8 @@ impl Chain {
             State::Held { records, .. } => records.len(),
             State::Unasked | State::Asked { .. } => 0,
         };
-        let of = |window: &Window| window.above.len() + window.parts.iter().map(held).sum::<usize>();
+        let of =
+            |window: &Window| window.above.len() + window.parts.iter().map(held).sum::<usize>();
         self.ready.len() + self.window.as_ref().map_or(0, of)
     }
 
@@ -190,7 +197,10 @@ impl Chain {
         if last < part.last {
             sometimes!(CatchUpShort);
             let first = last.next();
-            let rest = Part { first, last: part.last };
+            let rest = Part {
+                first,
+                last: part.last,
+            };
             window.parts.insert(at + 1, (rest, State::Unasked));
             // Only what does not fit an answer may be left out.
             let bytes: usize = encoded.iter().map(Bytes::len).sum();
@@ -222,7 +232,9 @@ impl Chain {
             }
             let below = records.first().map(|lowest| lowest.record.previous);
             window.junction = (CommitIndex(part.first.0 - 1), below.unwrap_or(Digest::ZERO));
-            window.above.extend(std::mem::take(records).into_iter().rev());
+            window
+                .above
+                .extend(std::mem::take(records).into_iter().rev());
             window.parts.pop();
         }
         if window.parts.is_empty() {

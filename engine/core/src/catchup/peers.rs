@@ -62,7 +62,9 @@ impl Peers {
     pub(super) fn note_time(&mut self, now: Time, connected: &AuthorSet) {
         self.now = now;
         let me = self.me;
-        let left = connected.iter().any(|p| p != me && !self.of[p.position()].refused);
+        let left = connected
+            .iter()
+            .any(|p| p != me && !self.of[p.position()].refused);
         if !left {
             sometimes!(CatchUpAllRefused);
             for peer in &mut self.of {
@@ -100,7 +102,10 @@ impl Peers {
 
     /// Peers that may be asked now.
     pub(super) fn usable(&self, connected: &AuthorSet) -> Vec<ValidatorIndex> {
-        connected.iter().filter(|p| self.may_ask(*p, connected)).collect()
+        connected
+            .iter()
+            .filter(|p| self.may_ask(*p, connected))
+            .collect()
     }
 
     /// Those that may be asked for blocks, with how many more.

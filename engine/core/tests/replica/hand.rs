@@ -5,15 +5,13 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use probity_core::crypto::Digest;
-use probity_core::record::{
-    RecordSource, RecordTable, read_block, read_certificate, read_commits,
-};
+use probity_core::record::{RecordSource, RecordTable, read_block, read_certificate, read_commits};
 use probity_core::testing::{VALID_CHECK, keypair};
 use probity_core::{
-    Block, BlockRef, Change, ChangeOutcome, Commit, CommitCertificate, Committee, Delivery, EpochEnd,
-    EpochRule, EquivocationProof, FixedCommittee, Halt, Link, Message, Outcome, Output, Payload, PayloadRoom,
-    PersistTicket, ProposalContent, Recovered, Replica, ReplicaConfig, ReplicaStatus, Round, Time,
-    ValidatorIndex, VotedChanges, limits, verify_block,
+    Block, BlockRef, Change, ChangeOutcome, Commit, CommitCertificate, Committee, Delivery,
+    EpochEnd, EpochRule, EquivocationProof, FixedCommittee, Halt, Link, Message, Outcome, Output,
+    Payload, PayloadRoom, PersistTicket, ProposalContent, Recovered, Replica, ReplicaConfig,
+    ReplicaStatus, Round, Time, ValidatorIndex, VotedChanges, limits, verify_block,
 };
 
 /// Records as a store would hold them.

@@ -128,9 +128,8 @@ impl Accepted {
                 if reference == Some(&verdict) {
                     continue;
                 }
-                let how = format!(
-                    "{slot:?} is decided {verdict:?}, the reference says {reference:?}"
-                );
+                let how =
+                    format!("{slot:?} is decided {verdict:?}, the reference says {reference:?}");
                 if reference.is_some() {
                     return Err(how);
                 }

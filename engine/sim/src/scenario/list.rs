@@ -2,9 +2,9 @@
 
 use super::Scenario;
 use super::change::{
-    calm, catch_up, clocks, crashes, epochs, epochs_calm, far_behind, fast_path, gc_poison, isolated, lossy,
-    membership, over_the_limit, partitions, power_loss, slow_disk, split_votes, tiny, troubled,
-    wan, weights,
+    calm, catch_up, clocks, crashes, epochs, epochs_calm, far_behind, fast_path, gc_poison,
+    isolated, lossy, membership, over_the_limit, partitions, power_loss, slow_disk, split_votes,
+    tiny, troubled, wan, weights,
 };
 
 /// A scenario for one sin: whatever else goes wrong, every sinner commits this one.
@@ -142,7 +142,13 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "catch-up",
         about: "one or two validators return after thousands of commits, among liars",
-        sins: &["catch-up-liar", "catch-up-liar", "catch-up-liar", "withholder", "fetch-liar"],
+        sins: &[
+            "catch-up-liar",
+            "catch-up-liar",
+            "catch-up-liar",
+            "withholder",
+            "fetch-liar",
+        ],
         change: catch_up,
     },
     Scenario {

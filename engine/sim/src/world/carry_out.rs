@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use probity_core::record::Record;
 use probity_core::{
-    Block, Commit, CommitIndex, Halt, Message, Output, Payload, PayloadRoom, Pending, PersistTicket,
-    ProposalContent, Replica, Round, ValidatorIndex,
+    Block, Commit, CommitIndex, Halt, Message, Output, Payload, PayloadRoom, Pending,
+    PersistTicket, ProposalContent, Replica, Round, ValidatorIndex,
 };
 
 use super::{Event, START, START_WALL_MS, World};
