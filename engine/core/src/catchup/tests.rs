@@ -16,7 +16,7 @@ use crate::message::Message;
 
 const ME: ValidatorIndex = ValidatorIndex(0);
 const CHAIN: Digest = Digest([7; 32]);
-const PEERS: usize = 4;
+const PEERS: u16 = 4;
 
 fn block(number: u64) -> BlockRef {
     let mut digest = [0; 32];
@@ -62,7 +62,7 @@ fn certificate(of: &[Bytes]) -> Arc<CommitCertificate> {
 
 fn connected() -> AuthorSet {
     let mut set = AuthorSet::default();
-    for peer in 1..PEERS as u16 {
+    for peer in 1..PEERS {
         set.insert(ValidatorIndex(peer));
     }
     set
@@ -80,7 +80,7 @@ impl Stage {
     fn new(count: u64) -> Self {
         let truth = sequence(count, 0);
         let last = (CommitIndex::GENESIS, CHAIN);
-        let run = CatchUp::new((ME, PEERS), 3, last, certificate(&truth));
+        let run = CatchUp::new((ME, PEERS.into()), 3, last, certificate(&truth));
         let mut stage = Self {
             run,
             truth,
@@ -99,17 +99,19 @@ impl Stage {
 
     /// The parts asked for since the last look: of whom, from where, how many.
     fn parts(&mut self) -> Vec<(ValidatorIndex, u64, u8)> {
-        let part = |(to, message): (ValidatorIndex, Message)| match message {
-            Message::FetchCommits { first, count } => Some((to, first.0, count)),
-            _ => None,
+        let part = |(to, message): (ValidatorIndex, Message)| {
+            let Message::FetchCommits { first, count } = message else {
+                return None;
+            };
+            Some((to, first.0, count))
         };
         let asked = std::mem::take(&mut self.asked);
         asked.into_iter().filter_map(part).collect()
     }
 
     fn slice(&self, (_, first, count): (ValidatorIndex, u64, u8)) -> Vec<Bytes> {
-        let first = first as usize - 1;
-        self.truth[first..first + usize::from(count)].to_vec()
+        let before = usize::try_from(first - 1).unwrap();
+        self.truth[before..before + usize::from(count)].to_vec()
     }
 
     fn answer(&mut self, part: (ValidatorIndex, u64, u8), records: &[Bytes]) {
@@ -252,7 +254,7 @@ fn when_everybody_has_lied_everybody_is_asked_again() {
 fn certified_commits_that_do_not_continue_the_own_ones_are_a_fork() {
     let truth = sequence(64, 0);
     let last = (CommitIndex::GENESIS, Digest([8; 32]));
-    let mut run = CatchUp::new((ME, PEERS), 3, last, certificate(&truth));
+    let mut run = CatchUp::new((ME, PEERS.into()), 3, last, certificate(&truth));
     let asked = run.poll(Time(1), &connected(), |_| false);
     let forked = run.handle_commits(Time(2), asked[0].0, (CommitIndex(1), &truth));
     assert_eq!(forked.unwrap_err().index, CommitIndex(1));
@@ -273,7 +275,7 @@ fn a_far_target_is_reached_by_certificates_between() {
     stage.poll(1);
     let (other, _) = stage.asked.remove(0);
     assert_ne!(peer, other);
-    let near = certificate(&stage.truth[..at_least.0 as usize]);
+    let near = certificate(&stage.truth[..usize::try_from(at_least.0).unwrap()]);
     stage.run.handle_certificate(Some(other), &near);
     stage.poll(1);
     stage.finish();
@@ -301,5 +303,5 @@ fn blocks_that_nobody_sends_are_asked_of_everybody() {
         }
         stage.poll(3_000_000);
     }
-    assert_eq!(asked.len(), PEERS - 1);
+    assert_eq!(asked.len(), usize::from(PEERS) - 1);
 }

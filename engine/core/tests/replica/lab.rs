@@ -12,6 +12,9 @@ use crate::hand::{Hand, Takes, message};
 /// A message under way: from, to, what.
 pub(crate) type Frame = (u16, u16, Message);
 
+/// What becomes of a message on its way out.
+pub(crate) type Lie = fn(Message) -> Option<Message>;
+
 pub(crate) struct Lab {
     pub(crate) hands: Vec<Hand>,
     /// Links whose messages vanish.
@@ -21,7 +24,7 @@ pub(crate) struct Lab {
     /// How often each replica asked for blocks that it has collected.
     pub(crate) grounding_requests: Vec<usize>,
     /// One whose messages are changed or kept on their way out.
-    pub(crate) liar: Option<(u16, fn(Message) -> Option<Message>)>,
+    pub(crate) liar: Option<(u16, Lie)>,
     /// Own blocks of lower rounds are not sent again.
     pub(crate) replays_from: Round,
     /// What came for validators that the test plays.
