@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use crossbeam::channel::{Receiver, SendTimeoutError, Sender};
 use parking_lot::Mutex;
 use probity_core::crypto::Keypair;
 use probity_core::{
-    BlockRef, Commit, Delivery, Link, Message, Outcome, Output, Path, Payload, PayloadRoom,
-    Pending, PersistTicket, ProposalContent, Replica, ReplicaStatus, Round, SignedVotes, Standing,
-    Time, ValidatorIndex,
+    BlockRef, Commit, CommitCertificate, CommitIndex, Delivery, Link, Message, Outcome, Output,
+    Path, Payload, PayloadRoom, Pending, PersistTicket, ProposalContent, Replica, ReplicaStatus,
+    Round, SignedVotes, Standing, Time, ValidatorIndex,
 };
 use probity_transport::Lane;
 
@@ -45,6 +46,14 @@ pub(crate) enum Input {
     NotHeld(ValidatorIndex, Vec<BlockRef>),
     /// A peer asks for own blocks after a round.
     Replay(ValidatorIndex, Round),
+    /// A peer asks for the certificate of a commit, or of a later one (R35).
+    FetchCertificate(ValidatorIndex, CommitIndex),
+    /// A verified certificate, or the word that the peer has none.
+    Certificate(ValidatorIndex, Option<Arc<CommitCertificate>>),
+    /// A peer asks for so many commit records.
+    FetchCommits(ValidatorIndex, CommitIndex, u8),
+    /// A peer sends commit records.
+    Commits(ValidatorIndex, CommitIndex, Vec<Bytes>),
 }
 
 /// Somebody wants to know why a validator's score is what it is (R31).
@@ -99,6 +108,8 @@ pub(crate) struct Core {
     hands: Hands,
     durable: PersistTicket,
     pending: Pending,
+    /// Whether the application was too far behind for commits to be installed.
+    lagged: bool,
     status_at: Instant,
 }
 
@@ -111,6 +122,7 @@ impl Core {
             hands,
             durable: PersistTicket::default(),
             pending: Pending::None,
+            lagged: false,
             status_at: Instant::now(),
         }
     }
@@ -154,6 +166,7 @@ impl Core {
             self.handle(now, input);
         }
         self.look_at_pending(now);
+        self.look_at_lag(now);
         if self.replica.next_deadline().is_some_and(|at| at <= now) {
             self.replica.handle_tick(now);
         }
@@ -179,6 +192,24 @@ impl Core {
                 if self.may_ask(from) {
                     self.replica.handle_replay(from, after);
                 }
+            }
+            Input::FetchCertificate(from, at_least) => {
+                if self.may_ask(from) {
+                    self.replica.handle_fetch_certificate(from, at_least);
+                }
+            }
+            Input::FetchCommits(from, first, count) => {
+                if self.may_ask(from) {
+                    let request = Request::Commits { first, count };
+                    self.hands.serve.push(from, request);
+                }
+            }
+            Input::Certificate(from, certificate) => {
+                self.replica
+                    .handle_certificate(now, from, certificate.as_ref());
+            }
+            Input::Commits(from, first, records) => {
+                self.replica.handle_commits(now, from, (first, &records));
             }
         }
     }
@@ -206,6 +237,20 @@ impl Core {
         if pending != self.pending {
             self.pending = pending;
             self.replica.handle_pending(now, pending);
+        }
+    }
+
+    /// R35: nothing is installed that the application could not take.
+    fn look_at_lag(&mut self, now: Time) {
+        let lags = !self.may_propose_payload();
+        if lags != self.lagged {
+            self.lagged = lags;
+            let intake = if lags {
+                probity_core::Intake::Closed
+            } else {
+                probity_core::Intake::Open
+            };
+            self.replica.handle_intake(now, intake);
         }
     }
 
@@ -246,6 +291,10 @@ impl Core {
                     let why = format!("epoch {} has ended", end.record.epoch);
                     self.hands.health.stop(StopReason::Epoch(why));
                 }
+                Output::Halted(halt) => {
+                    let why = StopReason::Forked(halt.to_string());
+                    self.hands.health.stop(why);
+                }
                 Output::Certified(certificate) => {
                     tracing::trace!(index = %certificate.index, "certified");
                     self.hands.metrics.certificates.inc();
@@ -254,7 +303,8 @@ impl Core {
                 | Output::Send { .. }
                 | Output::SendBlock { .. }
                 | Output::Serve { .. }
-                | Output::ServeReplay { .. }) => self.send(to_peers),
+                | Output::ServeReplay { .. }
+                | Output::ServeCertificate { .. }) => self.send(to_peers),
             }
         }
     }
@@ -289,7 +339,11 @@ impl Core {
                     | Message::Fetch(_)
                     | Message::NotHeld(_)
                     | Message::Replay { .. }
-                    | Message::FetchHistory { .. } => Lane::Control,
+                    | Message::FetchHistory { .. }
+                    | Message::FetchCertificate { .. }
+                    | Message::Certificate(_)
+                    | Message::FetchCommits { .. } => Lane::Control,
+                    Message::Commits { .. } => Lane::CatchUp,
                 };
                 links.send(to, lane, message.encode());
             }
@@ -302,6 +356,14 @@ impl Core {
             Output::ServeReplay { to, after } => {
                 self.hands.serve.push(to, Request::Replay(after));
             }
+            Output::ServeCertificate {
+                to,
+                at_least,
+                newest,
+            } => {
+                let request = Request::Certificate { at_least, newest };
+                self.hands.serve.push(to, request);
+            }
             Output::ProposalWanted { .. }
             | Output::Persist { .. }
             | Output::Sign { .. }
@@ -310,6 +372,7 @@ impl Core {
             | Output::Evidence(_)
             | Output::Change { .. }
             | Output::EpochEnded(_)
+            | Output::Halted(_)
             | Output::Certified(_) => unreachable!("carried out by the caller"),
         }
     }

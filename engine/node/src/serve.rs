@@ -1,4 +1,4 @@
-//! Answers peers that ask for stored blocks, on a thread of its own: reading is slow, deciding is not.
+//! Answers peers that ask for stored blocks and commits, on a thread of its own: reading is slow, deciding is not.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,8 +7,10 @@ use std::time::Instant;
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 use probity_core::crypto::Digest;
 use probity_core::limits::{REPLAY_BLOCKS_MAX, REPLAY_BYTES_MAX};
-use probity_core::record::{RecordSource as _, RecordTable, read_block, round_key};
-use probity_core::{BlockRef, Message, Round, ValidatorIndex};
+use probity_core::record::{
+    RecordSource as _, RecordTable, read_block, read_certificate, read_commits, round_key,
+};
+use probity_core::{BlockRef, CommitCertificate, CommitIndex, Message, Round, ValidatorIndex};
 use probity_transport::Lane;
 
 use crate::allowance::Allowances;
@@ -26,6 +28,13 @@ pub(crate) enum Request {
     Blocks(Vec<BlockRef>),
     /// Own blocks after this round (R34).
     Replay(Round),
+    /// The certificate of the least commit from this one on that is kept, else the newest (R35).
+    Certificate {
+        at_least: CommitIndex,
+        newest: Option<Arc<CommitCertificate>>,
+    },
+    /// Commit records (R35).
+    Commits { first: CommitIndex, count: u8 },
 }
 
 /// Where the core puts requests.
@@ -110,6 +119,10 @@ impl Server {
             match request {
                 Request::Blocks(refs) => self.send_blocks(to, refs),
                 Request::Replay(after) => self.replay(to, after),
+                Request::Certificate { at_least, newest } => {
+                    self.send_certificate(to, at_least, newest);
+                }
+                Request::Commits { first, count } => self.send_commits(to, first, count),
             }
         }
     }
@@ -158,6 +171,36 @@ impl Server {
             self.links
                 .send(to, Lane::CatchUp, Message::encode_replayed(header, payload));
         }
+    }
+
+    fn send_certificate(
+        &self,
+        to: ValidatorIndex,
+        at_least: CommitIndex,
+        newest: Option<Arc<CommitCertificate>>,
+    ) {
+        let epoch = self.links.committee().epoch();
+        let kept = read_certificate(&self.records, epoch, at_least).unwrap_or_else(|why| {
+            tracing::warn!(%why, "certificates cannot be read");
+            None
+        });
+        let newest = || newest.map(|newest| newest.encode());
+        let certificate = kept.or_else(newest).unwrap_or_default();
+        self.answer(to, Lane::Control, &Message::Certificate(certificate));
+    }
+
+    fn send_commits(&self, to: ValidatorIndex, first: CommitIndex, count: u8) {
+        let records = read_commits(&self.records, first, count).unwrap_or_else(|why| {
+            tracing::warn!(%why, "commits cannot be read");
+            Vec::new()
+        });
+        self.answer(to, Lane::CatchUp, &Message::Commits { first, records });
+    }
+
+    fn answer(&self, to: ValidatorIndex, lane: Lane, message: &Message) {
+        let frame = message.encode();
+        self.allowances.charge(to, Instant::now(), frame.len());
+        self.links.send(to, lane, frame);
     }
 
     fn own_blocks(&self, after: Round) -> Vec<BlockRef> {

@@ -17,7 +17,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use crossbeam::channel::{Receiver, Sender};
 use parking_lot::Mutex;
-use probity_core::{Delivery, Link, Message, ValidatorIndex, name_block, verify_block};
+use probity_core::{
+    CommitCertificate, Delivery, Link, Message, ValidatorIndex, name_block, verify_block,
+};
 use probity_transport::{Event, InboxReceiver, RecvStatus};
 
 use crate::core_thread::Input;
@@ -61,6 +63,7 @@ enum Origin {
 
 enum Item {
     Block(Bytes, Origin),
+    Certificate(Bytes),
     Request(Input),
     Link(Input),
 }
@@ -144,6 +147,7 @@ impl Verifier {
             let input = match item {
                 Item::Request(input) | Item::Link(input) => Some(input),
                 Item::Block(bytes, origin) => self.verify(from, &bytes, origin),
+                Item::Certificate(bytes) => self.verify_certificate(from, &bytes),
             };
             if let Some(input) = input {
                 // The core is gone only when the node stops.
@@ -187,7 +191,8 @@ impl PeerQueue {
 impl Item {
     fn bytes(&self) -> usize {
         match self {
-            Self::Block(bytes, _) => bytes.len(),
+            Self::Block(bytes, _) | Self::Certificate(bytes) => bytes.len(),
+            Self::Request(Input::Commits(_, _, records)) => records.iter().map(Bytes::len).sum(),
             Self::Request(_) | Self::Link(_) => 0,
         }
     }
@@ -217,7 +222,24 @@ impl Verifier {
             Ok(Message::Replay { epoch, after }) if epoch == self.links.committee().epoch() => {
                 Some(Item::Request(Input::Replay(from, after)))
             }
-            Ok(Message::Replay { .. } | Message::EpochEnd(_)) => {
+            Ok(Message::FetchCertificate { epoch, at_least })
+                if epoch == self.links.committee().epoch() =>
+            {
+                Some(Item::Request(Input::FetchCertificate(from, at_least)))
+            }
+            Ok(Message::Certificate(bytes)) if bytes.is_empty() => {
+                Some(Item::Request(Input::Certificate(from, None)))
+            }
+            Ok(Message::Certificate(bytes)) => Some(Item::Certificate(bytes)),
+            Ok(Message::FetchCommits { first, count }) => {
+                Some(Item::Request(Input::FetchCommits(from, first, count)))
+            }
+            Ok(Message::Commits { first, records }) => {
+                Some(Item::Request(Input::Commits(from, first, records)))
+            }
+            Ok(
+                Message::Replay { .. } | Message::FetchCertificate { .. } | Message::EpochEnd(_),
+            ) => {
                 tracing::debug!(peer = %from, "a message of another epoch");
                 self.metrics.reject(from.position(), "epoch");
                 None
@@ -228,6 +250,17 @@ impl Verifier {
                 None
             }
         }
+    }
+
+    /// R35: what reaches the core is proved.
+    fn verify_certificate(&self, from: ValidatorIndex, bytes: &Bytes) -> Option<Input> {
+        let certificate = CommitCertificate::decode(bytes).ok();
+        let certificate = certificate.filter(|it| it.verify(self.links.committee()));
+        if certificate.is_none() {
+            tracing::debug!(peer = %from, "a certificate does not hold");
+            self.metrics.reject(from.position(), "certificate");
+        }
+        certificate.map(|it| Input::Certificate(from, Some(Arc::new(it))))
     }
 
     fn verify(&self, from: ValidatorIndex, bytes: &Bytes, origin: Origin) -> Option<Input> {

@@ -229,6 +229,38 @@ fn messages(blocks: &Blocks) -> Vec<(&'static str, Bytes)> {
             "epoch-end",
             Message::EpochEnd(epoch_end(blocks).encode()).encode(),
         ),
+        (
+            "fetch-certificate",
+            Message::FetchCertificate {
+                epoch: 0,
+                at_least: CommitIndex(9),
+            }
+            .encode(),
+        ),
+        (
+            "certificate",
+            Message::Certificate(certificate(blocks).encode()).encode(),
+        ),
+        (
+            "no-certificate",
+            Message::Certificate(Bytes::new()).encode(),
+        ),
+        (
+            "fetch-commits",
+            Message::FetchCommits {
+                first: CommitIndex(3),
+                count: 64,
+            }
+            .encode(),
+        ),
+        (
+            "commits",
+            Message::Commits {
+                first: CommitIndex(3),
+                records: vec![commit_record(blocks).encode(); 2],
+            }
+            .encode(),
+        ),
     ]
 }
 
@@ -251,6 +283,16 @@ fn epoch_end(blocks: &Blocks) -> EpochEnd {
         },
         record,
         charter,
+    }
+}
+
+/// A certificate with the votes of three validators.
+fn certificate(blocks: &Blocks) -> CommitCertificate {
+    let voters = blocks.second.iter().take(3);
+    CommitCertificate {
+        index: CommitIndex(3),
+        digest: digest(3),
+        votes: voters.map(SignedVotes::of).collect(),
     }
 }
 
