@@ -39,7 +39,7 @@ pub use mark::{Mark, ONE};
 pub use params::ReputationParams;
 pub use scoring::{ReplayedCommit, Scoring};
 
-pub(crate) use eligible::pool;
+pub(crate) use eligible::{fixed_pool, pool};
 
 use rounds::CommittedRounds;
 use table::Table;
