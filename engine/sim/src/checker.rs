@@ -10,6 +10,8 @@
 //! | `sequence` | a commit is what the rules make of its leader | R12, R19, R20, R22 |
 //! | `decisions` | every slot decided once, in order, alike everywhere | R16 to R18 |
 //! | `reputation` | scores and schedules are those of a replay | R26 to R29 |
+//! | `kept_merit` | what all correct validators had in time keeps its merit | R26 |
+//! | `standing` | no coalition takes slots from who is in time, nor gains scores | R27, R28 |
 //! | `reference` | the slow committer repeats every decision | R14 to R18 |
 //! | `timestamps` | times rise, within correct clocks | R20 |
 //! | `certificates` | they hold, name the agreed commit, and rise | R25 |
@@ -62,6 +64,7 @@ mod durable;
 mod fast_path;
 mod held;
 mod honest_blocks_valid;
+mod kept_merit;
 mod ledger;
 mod links;
 mod no_false_accusation;
@@ -75,6 +78,7 @@ mod reputation;
 mod sequence;
 #[cfg(test)]
 mod stage;
+mod standing;
 mod timestamps;
 mod validity;
 mod waits;
@@ -171,6 +175,8 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Checker>> {
         Box::new(sequence::Sequence::default()),
         Box::new(decisions::Decisions::new(ledger.clone())),
         Box::new(reputation::Reputation::new(ledger.clone())),
+        Box::new(kept_merit::KeptMerit::default()),
+        Box::new(standing::Standings::default()),
         Box::new(timestamps::Timestamps::default()),
         Box::new(certificates::Certificates::default()),
         Box::new(one_block_a_round::OneBlockARound::default()),

@@ -5,6 +5,7 @@ use crate::random::Random;
 
 mod change;
 mod list;
+mod standing;
 
 pub use list::{KNOWN_BROKEN, SCENARIOS};
 
