@@ -70,7 +70,9 @@ pub(crate) fn fixed_pool(
     committee: &Committee,
     leaders: &AuthorSet,
 ) -> Vec<(ValidatorIndex, u128)> {
-    let leads = committee.indices().filter(|author| leaders.contains(*author));
+    let leads = committee
+        .indices()
+        .filter(|author| leaders.contains(*author));
     leads
         .map(|author| (author, u128::from(committee.weight(author)) * BASE_SHARE))
         .collect()

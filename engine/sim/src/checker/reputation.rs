@@ -65,10 +65,7 @@ impl Reputation {
 }
 
 /// R28: while the slashed weigh no more than may be dropped, the next schedule has none of them.
-fn slashed_lead_no_more(
-    scene: &Scene<'_>,
-    reference: &ReferenceReputation,
-) -> Result<(), String> {
+fn slashed_lead_no_more(scene: &Scene<'_>, reference: &ReferenceReputation) -> Result<(), String> {
     let (slashed, t) = (reference.slashed(), scene.committee.thresholds());
     let weight: u64 = slashed.iter().map(|a| scene.committee.weight(*a)).sum();
     let mut validators = scene.committee.indices();

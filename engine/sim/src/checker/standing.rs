@@ -119,7 +119,10 @@ fn one_round(scene: &Scene<'_>) -> u64 {
 /// Whether even all other weight that does not link it in time leaves a validator above five eighths of full points:
 /// `8 * (W - g - w) >= 5 * (F - w)`.
 fn leads_on(scene: &Scene<'_>, validator: ValidatorIndex) -> bool {
-    let others = scene.committee.indices().filter(|v| !is_timely(scene.plan, *v));
+    let others = scene
+        .committee
+        .indices()
+        .filter(|v| !is_timely(scene.plan, *v));
     let against: u64 = others.map(|v| scene.committee.weight(v)).sum();
     let t = scene.committee.thresholds();
     let weight = scene.committee.weight(validator);

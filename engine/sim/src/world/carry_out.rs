@@ -261,7 +261,11 @@ impl World {
         let mut sin = self.processes[process].sin.take()?;
         let mut sent = Vec::new();
         let host = &self.processes[process];
-        let sinners = self.plan.sinners.iter().map(|s| ValidatorIndex(s.validator));
+        let sinners = self
+            .plan
+            .sinners
+            .iter()
+            .map(|s| ValidatorIndex(s.validator));
         let accomplices: Vec<_> = sinners.filter(|other| *other != host.validator).collect();
         let mut hands = Hands {
             now: self.now,
