@@ -1,5 +1,5 @@
 //! On a network that is prompt from the start, no coalition within `f` takes anything that counts from a validator that
-//! is in time, nor gains by linking its own.
+//! is in time, nor gains by linking its own, where that costs it more than it costs others.
 //!
 //! A score (R27) counts for the fast path and falls with every link that is missing, so leading on is promised where the
 //! bound in [`leads_on`] has room: who lacks the links of weight `g`, and has all others, keeps
@@ -86,10 +86,14 @@ fn judge(scene: &Scene<'_>, standings: &[Standing]) -> Result<(), String> {
     let sins = |s: &&Standing| !scene.plan.is_correct(s.validator);
     let sinner = standings.iter().filter(sins).max_by_key(|s| s.score);
     match (best, sinner) {
-        (Some(best), Some(sinner)) if sinner.score > best + one_round(scene) => Err(format!(
-            "{} scores {}, the best of those in time {best}",
-            sinner.validator, sinner.score
-        )),
+        (Some(best), Some(sinner))
+            if sinner.score > best + one_round(scene) && boosting_costs_more(scene) =>
+        {
+            Err(format!(
+                "{} scores {}, the best of those in time {best}",
+                sinner.validator, sinner.score
+            ))
+        }
         _ => Ok(()),
     }
 }
@@ -114,6 +118,24 @@ fn is_steady(plan: &Plan) -> bool {
 fn one_round(scene: &Scene<'_>) -> u64 {
     let t = scene.committee.thresholds();
     u64::from(ONE) * (t.total - t.quorum) / (2 * t.total)
+}
+
+/// Whether a coalition of weight `b` loses more by links that it leaves out than correct validators of weight `w` at most
+/// lose on average: `2 * W * b <= (W - b) * (F - w)`.
+fn boosting_costs_more(scene: &Scene<'_>) -> bool {
+    let (mut coalition, mut heaviest) = (0, 0);
+    for validator in scene.committee.indices() {
+        let weight = scene.committee.weight(validator);
+        if scene.plan.is_correct(validator) {
+            heaviest = heaviest.max(weight);
+        } else {
+            coalition += weight;
+        }
+    }
+    let t = scene.committee.thresholds();
+    let room = t.fast_commit.saturating_sub(heaviest);
+    let correct = u128::from(t.total - coalition);
+    2 * u128::from(t.total) * u128::from(coalition) <= correct * u128::from(room)
 }
 
 /// Whether even all other weight that does not link it in time leaves a validator above five eighths of full points:
