@@ -108,12 +108,11 @@ mod tests {
     fn merit_that_a_commit_takes_away_is_seen() {
         let stage = Stage::full_dag(12);
         let commits = stage.commits();
-        let run = |keep: usize| {
+        let run = |authors: u16| {
             let mut checker = KeptMerit::default();
             let mut commits = commits.clone();
             for commit in &mut commits {
                 // Q - f = 2 of 4 are needed: with one author there are not enough.
-                let authors = keep as u16;
                 let counted = |author: u16| author < authors;
                 commit.record.blocks.retain(|(of, _)| counted(of.author.0));
             }
