@@ -239,10 +239,11 @@ impl WanArguments {
     }
 
     fn faults(&self, for_ms: u64) -> Vec<Fault> {
-        let extra_us = (SLOW_TIMES - 1.0) * self.mean_delay_us();
+        let extra = Duration::from_secs_f64((SLOW_TIMES - 1.0) * self.mean_delay_us() / 1e6);
+        let extra_us = u64::try_from(extra.as_micros()).expect("a delay is short");
         let slow = |validator| FaultKind::Slow {
             validator,
-            extra_us: extra_us as u64,
+            extra_us,
         };
         let crash = |validator| FaultKind::Crash { validator };
         let crashes = self.crashed().into_iter().map(crash);
