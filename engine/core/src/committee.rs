@@ -72,6 +72,9 @@ pub struct Committee {
     /// Signatures are the stand-ins of `testing`.
     #[cfg(any(test, feature = "testing"))]
     stand_in: bool,
+    /// Who leads, whatever the scores say: a yardstick of `testing`.
+    #[cfg(any(test, feature = "testing"))]
+    fixed_leaders: Option<AuthorSet>,
 }
 
 impl Committee {
@@ -137,6 +140,8 @@ impl Committee {
             weight_of_byte,
             #[cfg(any(test, feature = "testing"))]
             stand_in: false,
+            #[cfg(any(test, feature = "testing"))]
+            fixed_leaders: None,
         })
     }
 
@@ -233,6 +238,22 @@ impl Committee {
     pub(crate) fn with_stand_in_signatures(mut self) -> Self {
         self.stand_in = true;
         self
+    }
+
+    /// The same committee, in which these lead and no others, with keys that scores do not change.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub(crate) fn with_fixed_leaders(mut self, leaders: AuthorSet) -> Self {
+        self.fixed_leaders = Some(leaders);
+        self
+    }
+
+    /// Who leads in place of R28's choice; `None` outside of simulations that ask for it.
+    pub(crate) fn fixed_leaders(&self) -> Option<&AuthorSet> {
+        #[cfg(any(test, feature = "testing"))]
+        return self.fixed_leaders.as_ref();
+        #[cfg(not(any(test, feature = "testing")))]
+        None
     }
 
     /// Whether `author` signed `message` (R3, R4.7): every signature of the protocol is checked here.

@@ -40,7 +40,7 @@ pub use mark::{Mark, ONE};
 pub use params::ReputationParams;
 pub use scoring::{ReplayedCommit, Scoring};
 
-pub(crate) use eligible::pool;
+pub(crate) use eligible::{fixed_pool, pool};
 pub(crate) use weights::reweigh;
 
 use rounds::CommittedRounds;

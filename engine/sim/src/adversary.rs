@@ -14,6 +14,7 @@ use probity_core::{Block, Header, Message, Payload, ValidatorIndex};
 
 use crate::random::Random;
 
+mod booster;
 mod catch_up_liar;
 mod clock_liar;
 mod collected_poisoner;
@@ -25,6 +26,7 @@ mod fat_equivocator;
 mod fetch_flooder;
 mod fetch_liar;
 mod garbler;
+mod griefer;
 mod hands;
 mod hoarder;
 mod invalid_payload;
@@ -34,6 +36,7 @@ mod mutator;
 mod parent_picker;
 mod replayer;
 mod selective_sender;
+mod sleeper;
 mod twin;
 mod vote_liar;
 mod withholder;
@@ -190,6 +193,21 @@ pub const SINS: &[Named] = &[
         about: "blocks of the greatest size on parents that nobody has",
         make: hoarder::make,
     },
+    Named {
+        name: "griefer",
+        about: "never links the one victim of all of its kind, and perhaps as few others as it can",
+        make: griefer::make,
+    },
+    Named {
+        name: "booster",
+        about: "links its own kind, and of the others as few as it can",
+        make: booster::make,
+    },
+    Named {
+        name: "sleeper",
+        about: "follows the rules until it has a score or leads a round, then withholds or equivocates",
+        make: sleeper::make,
+    },
 ];
 
 /// The sin of this name.
@@ -200,12 +218,14 @@ pub fn named(name: &str) -> Option<&'static Named> {
 
 /// Sins that cost much memory: committed only where a scenario says so.
 const HEAVY: [&str; 2] = ["fat-equivocator", "hoarder"];
+/// Sins against scores, which take a while on a good network: committed only where a scenario says so.
+const PATIENT: [&str; 3] = ["griefer", "booster", "sleeper"];
 
 /// The names of all sins that may be drawn anywhere.
 #[must_use]
 pub fn names_at_large() -> Vec<&'static str> {
     let mut names = names();
-    names.retain(|name| !HEAVY.contains(name));
+    names.retain(|name| !HEAVY.contains(name) && !PATIENT.contains(name));
     names
 }
 

@@ -11,6 +11,8 @@
 //! | `decisions` | every slot decided once, in order, alike everywhere | R16 to R18 |
 //! | `reputation` | scores and schedules are those of a replay | R26 to R29 |
 //! | `epochs` | one end an epoch, weights by the rules | R30, R32 |
+//! | `kept_merit` | what all correct validators had in time keeps its merit | R26 |
+//! | `standing` | no coalition takes slots from who is in time, nor gains scores | R27, R28 |
 //! | `reference` | the slow committer repeats every decision | R14 to R18 |
 //! | `timestamps` | times rise, within correct clocks | R20 |
 //! | `certificates` | they hold, name the agreed commit, and rise | R25 |
@@ -64,6 +66,7 @@ mod epochs;
 mod fast_path;
 mod held;
 mod honest_blocks_valid;
+mod kept_merit;
 mod ledger;
 mod links;
 mod no_false_accusation;
@@ -77,6 +80,7 @@ mod reputation;
 mod sequence;
 #[cfg(test)]
 mod stage;
+mod standing;
 mod timestamps;
 mod validity;
 mod waits;
@@ -129,10 +133,15 @@ impl Scene<'_> {
     /// Whether a member of the epoch keeps to the rules.
     #[must_use]
     pub fn is_correct(&self, member: ValidatorIndex) -> bool {
-        let key = self.committee.member(member).map(|member| member.key);
-        let seat = self.keys.iter().position(|known| Some(*known) == key);
-        let seat = seat.and_then(|seat| u16::try_from(seat).ok());
-        seat.is_some_and(|seat| self.plan.is_correct(ValidatorIndex(seat)))
+        let seat = self.seat(member);
+        seat.is_some_and(|seat| self.plan.is_correct(seat))
+    }
+
+    /// The number that the plan gives a member of the epoch.
+    fn seat(&self, member: ValidatorIndex) -> Option<ValidatorIndex> {
+        let key = self.committee.member(member)?.key;
+        let seat = self.keys.iter().position(|known| *known == key)?;
+        u16::try_from(seat).ok().map(ValidatorIndex)
     }
 }
 
@@ -196,6 +205,8 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Checker>> {
         Box::new(sequence::Sequence::default()),
         Box::new(decisions::Decisions::new(ledger.clone())),
         Box::new(reputation::Reputation::new(ledger.clone())),
+        Box::new(kept_merit::KeptMerit::default()),
+        Box::new(standing::Standings::default()),
         Box::new(timestamps::Timestamps::default()),
         Box::new(certificates::Certificates::default()),
         Box::new(one_block_a_round::OneBlockARound::default()),

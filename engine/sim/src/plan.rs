@@ -71,6 +71,9 @@ pub struct CommitteePlan {
     /// Windows of the scores; those of the protocol unless it says otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scores: Option<ScoresPlan>,
+    /// The only ones that lead, from the start and whatever the scores say: a yardstick for what scores find.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaders: Option<Vec<u16>>,
     /// Real Ed25519, or a stand-in that costs a hash.
     pub signatures: Signatures,
     /// Shortest time between two own blocks.
@@ -564,10 +567,20 @@ impl CommitteePlan {
         };
         let committee =
             Committee::new(config).map_err(|why| PlanError::Committee(why.to_string()))?;
-        Ok(match self.signatures {
+        let committee = match self.signatures {
             Signatures::Ed25519 => committee,
             Signatures::StandIn => testing::with_stand_in_signatures(committee),
-        })
+        };
+        let Some(leaders) = &self.leaders else {
+            return Ok(committee);
+        };
+        let leaders: Vec<ValidatorIndex> = leaders.iter().copied().map(ValidatorIndex).collect();
+        let strange = leaders.iter().any(|l| committee.member(*l).is_none());
+        if leaders.is_empty() || strange || !epochs.is_empty() {
+            let why = "the leaders are none, or no members of every epoch".to_owned();
+            return Err(PlanError::Committee(why));
+        }
+        Ok(testing::with_fixed_leaders(committee, &leaders))
     }
 }
 

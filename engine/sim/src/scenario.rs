@@ -5,8 +5,9 @@ use crate::random::Random;
 
 mod change;
 mod list;
+mod standing;
 
-pub use list::SCENARIOS;
+pub use list::{KNOWN_BROKEN, SCENARIOS};
 
 /// A family of plans.
 #[derive(Debug)]

@@ -65,6 +65,7 @@ pub fn plan(script: Vec<u32>, profile: Profile) -> Plan {
             profile: profile.name().to_owned(),
             byzantine: None,
             scores: None,
+            leaders: None,
             gc_depth: 16,
             signatures: Signatures::StandIn,
             min_round_delay_us: 5_000,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::committee::Committee;
 use crate::crypto::{Context, Digest, hash, hasher};
 use crate::id::{Round, ValidatorIndex};
+use crate::reputation::fixed_pool;
 
 /// Part of a validator's key that does not depend on its score (R29).
 pub(crate) const BASE_SHARE: u128 = 16;
@@ -31,6 +32,10 @@ pub(crate) fn epoch_seed(committee: &Committee) -> Digest {
 impl Schedule {
     /// The schedule of an epoch's start: no scores yet, all eligible (R28).
     pub(crate) fn initial(committee: &Committee) -> Self {
+        if let Some(leaders) = committee.fixed_leaders() {
+            let pool = fixed_pool(committee, leaders);
+            return Self::new(0, Round::GENESIS, committee, pool);
+        }
         // With no score above zero the score's quotient is zero.
         let key = |author| (author, u128::from(committee.weight(author)) * BASE_SHARE);
         let pool = committee.indices().map(key).collect();

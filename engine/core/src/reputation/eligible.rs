@@ -47,6 +47,9 @@ pub(crate) fn pool(
     scores: &[u64],
     slashed: &AuthorSet,
 ) -> Vec<(ValidatorIndex, u128)> {
+    if let Some(leaders) = committee.fixed_leaders() {
+        return fixed_pool(committee, leaders);
+    }
     let best = scores.iter().copied().max().unwrap_or(0);
     let key = |author: ValidatorIndex| {
         let score = u128::from(scores[author.position()]);
@@ -60,6 +63,19 @@ pub(crate) fn pool(
     };
     let eligible = eligible(committee, scores, slashed);
     eligible.into_iter().map(key).collect()
+}
+
+/// The pool of a committee whose leaders a simulation has fixed: keys are those of scores of zero.
+pub(crate) fn fixed_pool(
+    committee: &Committee,
+    leaders: &AuthorSet,
+) -> Vec<(ValidatorIndex, u128)> {
+    let leads = committee
+        .indices()
+        .filter(|author| leaders.contains(*author));
+    leads
+        .map(|author| (author, u128::from(committee.weight(author)) * BASE_SHARE))
+        .collect()
 }
 
 /// R28: the least score that validators of half of the weight do not exceed.

@@ -79,7 +79,7 @@ fn narrow(share: u128) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::thresholds::{FaultBounds, Mode};
+    use crate::thresholds::{FaultBounds, Mode, Profile};
 
     fn thresholds(total: u64, byzantine: u64, crashed: u64) -> Thresholds {
         let bounds = FaultBounds {
@@ -160,6 +160,39 @@ mod tests {
             ..SHOWN
         };
         assert_eq!(Mark::of(some, &t).vote, 0);
+    }
+
+    /// R28 drops nobody above five eighths of the median. What a coalition of `f` beside `c` crashed leaves to a victim
+    /// is the links of `Q - w`; docs/reputation.md has the table.
+    #[test]
+    fn a_victim_keeps_five_eighths_of_its_points_up_to_some_weight() {
+        let keeps = |profile: Profile, weight| {
+            let t = profile.thresholds(1_000_000).unwrap();
+            let mark = Mark::of(
+                Shown {
+                    weight,
+                    seen: t.quorum,
+                    seen_by_others: t.quorum - weight,
+                    ..SHOWN
+                },
+                &t,
+            );
+            assert_eq!(mark.prop, ONE, "merit is not touched");
+            8 * u64::from(mark.points()) >= 5 * u64::from(ONE)
+        };
+        // Nobody above f + c can be dropped at all.
+        let rows = [
+            (Profile::Classic33, 111_000, Some(112_000)),
+            (Profile::Dual30, 283_000, Some(284_000)),
+            (Profile::Dual25, 300_000, None),
+            (Profile::Dual20c, 300_000, None),
+            (Profile::Fast20, 199_999, None),
+        ];
+        for (profile, kept, lost) in rows {
+            assert!(keeps(profile, 1), "{profile}");
+            assert!(keeps(profile, kept), "{profile}");
+            assert!(!lost.is_some_and(|lost| keeps(profile, lost)), "{profile}");
+        }
     }
 
     #[test]

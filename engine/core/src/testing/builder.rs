@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::block::{Block, BlockRef, Header, Payload, Proposal, genesis_ref};
-use crate::committee::{Committee, CommitteeConfig, Member, PROTOCOL_VERSION};
+use crate::committee::{AuthorSet, Committee, CommitteeConfig, Member, PROTOCOL_VERSION};
 use crate::crypto::{Digest, Keypair, PublicKey, Signature};
 use crate::epoch::EpochTerms;
 use crate::id::{Round, ValidatorIndex};
@@ -109,6 +109,21 @@ pub fn mutated(committee: &Committee, change: impl FnOnce(&mut Thresholds)) -> C
 #[must_use]
 pub fn with_stand_in_signatures(committee: Committee) -> Committee {
     committee.with_stand_in_signatures()
+}
+
+/// The same committee with leaders that are fixed from the start: a yardstick for the leaders that scores find.
+///
+/// # Panics
+/// When nobody would lead.
+#[must_use]
+pub fn with_fixed_leaders(committee: Committee, leaders: &[ValidatorIndex]) -> Committee {
+    let mut set = AuthorSet::default();
+    for leader in leaders {
+        assert!(committee.member(*leader).is_some(), "leaders are members");
+        set.insert(*leader);
+    }
+    assert!(!leaders.is_empty(), "somebody leads");
+    committee.with_fixed_leaders(set)
 }
 
 /// What a member signs with in a committee of [`with_stand_in_signatures`].

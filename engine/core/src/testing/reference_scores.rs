@@ -98,6 +98,7 @@ pub fn initial_schedule(committee: &Committee) -> ReferenceSchedule {
         start: Round(0),
         pool: committee
             .indices()
+            .filter(|a| committee.fixed_leaders().is_none_or(|l| l.contains(*a)))
             .map(|a| (a, 16 * u128::from(committee.weight(a))))
             .collect(),
     }
@@ -325,6 +326,9 @@ impl ReferenceReputation {
     }
 
     fn pool(&self) -> Vec<(ValidatorIndex, u128)> {
+        if self.committee.fixed_leaders().is_some() {
+            return initial_schedule(&self.committee).pool;
+        }
         let scores: Vec<u64> = self.committee.indices().map(|a| self.score(a)).collect();
         let most = scores.iter().copied().max().unwrap_or(0);
         let slashed = self.slashed();

@@ -37,6 +37,10 @@ pub struct Hands<'a> {
     pub status: ReplicaStatus,
     /// Who leads the round below its newest own block, in slot order.
     pub leaders: &'a [ValidatorIndex],
+    /// The other sinners of the run.
+    pub accomplices: &'a [ValidatorIndex],
+    /// A number that all sinners of a run know, to make the same choices by.
+    pub pact: u64,
     /// Its own key.
     pub signer: &'a Signer,
     /// Blocks that reached it, its own ones too, of the newest rounds.
@@ -61,6 +65,25 @@ impl Hands<'_> {
         let mut others = self.others();
         random.shuffle(&mut others);
         others
+    }
+
+    /// Everybody who is no sinner; the same list for all sinners.
+    #[must_use]
+    pub fn honest(&self) -> Vec<ValidatorIndex> {
+        let mut others = self.others();
+        others.retain(|other| !self.accomplices.contains(other));
+        others
+    }
+
+    /// Leaves these out of an own header one by one, as long as the other parents are a quorum.
+    pub fn leave_out(&self, header: &mut Header, left_out: &[ValidatorIndex]) {
+        for author in left_out {
+            let mut fewer = header.parents.clone();
+            fewer.retain(|parent| parent.author != *author);
+            if self.is_quorum(header.round, &fewer) {
+                header.parents = fewer;
+            }
+        }
     }
 
     /// Sends a frame now.

@@ -70,6 +70,12 @@ impl FastPath {
 /// A delay with both writes, on a network on which all blocks of a round arrive well within the soft hold; `None`
 /// when anything may be late. The soft hold is a quarter of a round, and a round takes the least delay at least.
 fn delay_when_prompt(plan: &Plan) -> Option<u64> {
+    let calm = plan.sinners.is_empty() && plan.faults.is_empty();
+    even_delay(plan).filter(|_| calm)
+}
+
+/// The same on a network that is even, whatever single validators do.
+pub(super) fn even_delay(plan: &Plan) -> Option<u64> {
     let Delay::Range { least_us, most_us } = plan.network.delay else {
         return None;
     };
@@ -79,10 +85,9 @@ fn delay_when_prompt(plan: &Plan) -> Option<u64> {
         + network.reorder_ppm
         + network.corrupt_ppm
         + network.bytes_per_second;
-    let calm = plan.sinners.is_empty() && plan.faults.is_empty() && plan.script.is_empty();
     let spread_us = most_us - least_us + plan.disk.most_us - plan.disk.least_us;
     let even = 10 * spread_us <= least_us && plan.clients.answer_us == 0;
-    (calm && even && trouble == 0).then_some(most_us + 2 * plan.disk.most_us)
+    (plan.script.is_empty() && even && trouble == 0).then_some(most_us + 2 * plan.disk.most_us)
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ impl Checker for Once {
             return Ok(());
         }
         self.last = commit.index();
-        let counts = |author| scene.plan.is_correct(author);
+        let counts = |author| scene.is_correct(author);
         let blocks = commit.blocks.iter().filter(|block| !block.void);
         for block in blocks
             .map(|block| &block.block)

@@ -1,6 +1,6 @@
 //! Scores and schedules are what a replay from the first commit on makes of the sequence.
 
-use probity_core::testing::schedule_of;
+use probity_core::testing::{ReferenceReputation, schedule_of};
 use probity_core::{CommitIndex, CommitRecord};
 
 use super::bound::Bound;
@@ -35,6 +35,13 @@ impl Reputation {
                 "commit {index} names schedule {named}, and {expected} is in force"
             ));
         }
+        let leader = record.leader.author;
+        let in_force = &schedules[schedule_of(schedules, record.leader.round)].pool;
+        if !in_force.iter().any(|(eligible, _)| *eligible == leader) {
+            return Err(format!(
+                "commit {index} is led by {leader}, whom schedule {expected} has dropped"
+            ));
+        }
         let newest = scene.origin.index.0 + ledger.of(scene).commits().len() as u64 == index.0;
         if !newest || (!index.0.is_multiple_of(PAUSE) && !ledger.made_schedule(index)) {
             return Ok(());
@@ -50,13 +57,36 @@ impl Reputation {
         if t.total - eligible > t.byzantine + t.crashed {
             return Err(format!("after commit {index} too many lead no slot"));
         }
+        if ledger.made_schedule(index) {
+            return slashed_lead_no_more(scene, ledger.of(scene));
+        }
         Ok(())
+    }
+}
+
+/// R28: while the slashed weigh no more than may be dropped, the next schedule has none of them.
+fn slashed_lead_no_more(scene: &Scene<'_>, reference: &ReferenceReputation) -> Result<(), String> {
+    let (slashed, t) = (reference.slashed(), scene.committee.thresholds());
+    let weight: u64 = slashed.iter().map(|a| scene.committee.weight(*a)).sum();
+    let mut validators = scene.committee.indices();
+    let scored = validators.any(|a| reference.score(a) > 0);
+    let fixed = scene.plan.committee.leaders.is_some();
+    if fixed || !scored || weight > t.byzantine + t.crashed {
+        return Ok(());
+    }
+    let pool = reference.schedules().last().map(|schedule| &schedule.pool);
+    let leads = pool.and_then(|pool| pool.iter().find(|(a, _)| slashed.contains(a)));
+    match leads {
+        Some((equivocator, _)) => Err(format!(
+            "{equivocator} equivocated, and leads under the schedule made after it"
+        )),
+        None => Ok(()),
     }
 }
 
 impl Checker for Reputation {
     fn promise(&self) -> &'static str {
-        "scores and schedules are a function of the sequence; leaders of weight f + c at most are dropped"
+        "scores and schedules are a function of the sequence; leaders of weight f + c at most are dropped, and who is slashed"
     }
 
     fn look(&mut self, scene: &Scene<'_>, seen: &Observation<'_>) -> Result<(), String> {

@@ -1,4 +1,4 @@
-//! `wan`: how long a commit takes across a wide area network when nobody sins.
+//! `wan`: how long a commit takes across a wide area network when nobody sins; some may be down or slow.
 
 mod observer;
 mod report;
@@ -37,6 +37,19 @@ pub(crate) struct WanArguments {
     /// So many validators, evenly spread, are down from the start.
     #[arg(long, value_name = "K", default_value_t = 0)]
     crash: usize,
+    /// So many validators, evenly spread, are slow from the start: a message of theirs takes five times the mean delay,
+    /// each way. What they measure does not count.
+    #[arg(long, value_name = "K", default_value_t = 0, conflicts_with = "crash")]
+    slow: usize,
+    /// A yardstick: schedules never name who is down or slow, from the start.
+    #[arg(long)]
+    oracle: bool,
+    /// A yardstick: everybody leads at all times, and nobody sooner for a score.
+    #[arg(long, conflicts_with = "oracle")]
+    equal_scores: bool,
+    /// Only what began under the N-th schedule after the initial one or a later one counts.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    after_windows: u64,
     /// Transactions a second that reach each validator.
     #[arg(long, value_name = "TX/S", default_value_t = 20, value_parser = rate)]
     rate: u64,
@@ -77,10 +90,15 @@ struct RangeUs {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Window {
     from: Time,
+    /// The schedule that has to be in force besides.
+    schedule: u64,
     /// What begins later has too little time left to end.
     begins_until: Time,
     until: Time,
 }
+
+/// How many times the mean delay a message from or to a slow validator takes.
+const SLOW_TIMES: f64 = 5.0;
 
 /// Time at the end of a run in which nothing new is measured.
 const TAIL_US: u64 = 3_000_000;
@@ -88,7 +106,7 @@ const TAIL_US: u64 = 3_000_000;
 pub(crate) fn wan(arguments: &WanArguments) -> Result<Verdict, Failure> {
     let window = arguments.window()?;
     let plan = arguments.plan()?;
-    let (observer, measured) = Observer::new(window);
+    let (observer, measured) = Observer::new(window, arguments.slow_ones());
     let mut world = World::of_plan(plan.clone())
         .map_err(Failure::usage)?
         .with_checker(Box::new(observer));
@@ -98,6 +116,11 @@ pub(crate) fn wan(arguments: &WanArguments) -> Result<Verdict, Failure> {
             "{}: {}",
             broken.promise, broken.how
         )));
+    }
+    if measured.borrow().from.is_none() {
+        let windows = arguments.after_windows;
+        let why = format!("schedule {windows} did not come into force in time: more --seconds");
+        return Err(Failure::Usage(why));
     }
     let report = Report::of(arguments, &plan, &measured.borrow());
     print!("{report}");
@@ -120,6 +143,7 @@ impl WanArguments {
         }
         Ok(Window {
             from: START.plus_us(warm_up_us),
+            schedule: self.after_windows,
             begins_until: START.plus_us(all_us - TAIL_US),
             until: START.plus_us(all_us),
         })
@@ -154,15 +178,16 @@ impl WanArguments {
             faults: Vec::new(),
         };
         let most = plan.check().map_err(Failure::usage)?.crashes_tolerated();
-        if self.crash > most {
+        let troubled = self.crash.max(self.slow);
+        if troubled > most {
             let (profile, validators) = (self.profile, self.validators);
             let why = format!(
-                "{profile} with {validators} validators goes on without {most} of them at most, not {}",
-                self.crash
+                "{profile} with {validators} validators goes on without {most} of them at most, not {troubled}"
             );
-            return Err(Failure::Usage(format!("--crash: {why}")));
+            let option = if self.crash > 0 { "--crash" } else { "--slow" };
+            return Err(Failure::Usage(format!("{option}: {why}")));
         }
-        plan.faults = self.crashes(plan.faulty_ms);
+        plan.faults = self.faults(plan.faulty_ms);
         Ok(plan)
     }
 
@@ -175,6 +200,7 @@ impl WanArguments {
             profile: self.profile.name().to_owned(),
             byzantine: None,
             scores: None,
+            leaders: self.leaders(),
             gc_depth: 64,
             signatures: options::signatures(self.real_signatures),
             min_round_delay_us: self.min_round_delay * 1_000,
@@ -213,19 +239,53 @@ impl WanArguments {
         }
     }
 
-    fn crashes(&self, for_ms: u64) -> Vec<Fault> {
-        let crash = |at: usize| Fault {
-            at_ms: 0,
-            for_ms,
-            kind: FaultKind::Crash {
-                validator: self.crashed(at),
-            },
+    fn faults(&self, for_ms: u64) -> Vec<Fault> {
+        let extra = Duration::from_secs_f64((SLOW_TIMES - 1.0) * self.mean_delay_us() / 1e6);
+        let extra_us = u64::try_from(extra.as_micros()).expect("a delay is short");
+        let slow = |validator| FaultKind::Slow {
+            validator,
+            extra_us,
         };
-        (0..self.crash).map(crash).collect()
+        let crash = |validator| FaultKind::Crash { validator };
+        let crashes = self.crashed().into_iter().map(crash);
+        let kinds = crashes.chain(self.slow_ones().into_iter().map(slow));
+        kinds
+            .map(|kind| Fault {
+                at_ms: 0,
+                for_ms,
+                kind,
+            })
+            .collect()
     }
 
-    fn crashed(&self, at: usize) -> u16 {
-        u16::try_from(at * self.validators / self.crash).expect("at most 256 validators")
+    /// Who is down.
+    fn crashed(&self) -> Vec<u16> {
+        self.spread(self.crash)
+    }
+
+    /// Who is slow.
+    fn slow_ones(&self) -> Vec<u16> {
+        self.spread(self.slow)
+    }
+
+    /// So many validators at even distances.
+    fn spread(&self, count: usize) -> Vec<u16> {
+        let at = |nth: usize| u16::try_from(nth * self.validators / count);
+        (0..count)
+            .map(|nth| at(nth).expect("at most 256 validators"))
+            .collect()
+    }
+
+    /// The leaders of a yardstick.
+    fn leaders(&self) -> Option<Vec<u16>> {
+        let count = u16::try_from(self.validators).expect("at most 256 validators");
+        let never = if self.oracle {
+            [self.crashed(), self.slow_ones()].concat()
+        } else {
+            Vec::new()
+        };
+        let fixed = self.oracle || self.equal_scores;
+        fixed.then(|| (0..count).filter(|v| !never.contains(v)).collect())
     }
 
     /// Mean time one way between two validators that are up, in microseconds.
@@ -235,7 +295,7 @@ impl WanArguments {
             Delay::HeavyTail { base_us, .. } => return base_us as f64,
             Delay::Regions { of } => of,
         };
-        let down: Vec<u16> = (0..self.crash).map(|at| self.crashed(at)).collect();
+        let down = self.crashed();
         let up = of.iter().zip(0u16..).filter(|(_, at)| !down.contains(at));
         let up: Vec<(u8, u16)> = up.map(|(region, at)| (*region, at)).collect();
         let pairs = up.iter().flat_map(|a| up.iter().map(move |b| (a, b)));

@@ -9,7 +9,7 @@ use crate::random::Random;
 use crate::regions;
 
 /// A network on which every frame arrives once, whole, in about the same time.
-fn even_network(least_us: u64, most_us: u64) -> NetworkPlan {
+pub(super) fn even_network(least_us: u64, most_us: u64) -> NetworkPlan {
     NetworkPlan {
         delay: Delay::Range { least_us, most_us },
         loss_ppm: 0,
@@ -20,7 +20,7 @@ fn even_network(least_us: u64, most_us: u64) -> NetworkPlan {
     }
 }
 
-fn count(plan: &Plan) -> u16 {
+pub(super) fn count(plan: &Plan) -> u16 {
     u16::try_from(plan.validators()).expect("a committee has at most 256 members")
 }
 
@@ -48,7 +48,7 @@ fn anytime(plan: &Plan, random: &mut Random, longest_ms: u64, kind: FaultKind) -
     }
 }
 
-fn add(plan: &mut Plan, faults: impl IntoIterator<Item = Fault>) {
+pub(super) fn add(plan: &mut Plan, faults: impl IntoIterator<Item = Fault>) {
     plan.faults.extend(faults);
     plan.faults.sort_by_key(|fault| fault.at_ms);
 }

@@ -6,6 +6,7 @@ use super::change::{
     gc_poison, heavy, isolated, lossy, membership, over_the_limit, partitions, power_loss,
     slow_disk, split_votes, stolen_key, tiny, troubled, unheard_and_full, wan, weights,
 };
+use super::standing::{coalition, flaky, sleepers, slow_lane};
 
 /// A scenario for one sin: whatever else goes wrong, every sinner commits this one.
 macro_rules! sin {
@@ -18,6 +19,9 @@ macro_rules! sin {
         }
     };
 }
+
+/// Scenarios in which a promise is known to break: no proof that a planted bug was found.
+pub const KNOWN_BROKEN: &[&str] = &["flaky"];
 
 /// Every scenario; the first one is the default.
 pub const SCENARIOS: &[Scenario] = &[
@@ -176,6 +180,36 @@ pub const SCENARIOS: &[Scenario] = &[
         change: unheard_and_full,
     },
     Scenario {
+        name: "griefing",
+        about: "a coalition starves one victim, while all that follow the rules are in time",
+        sins: &["griefer"],
+        change: coalition,
+    },
+    Scenario {
+        name: "boosting",
+        about: "a coalition votes for its own leaders, while all that follow the rules are in time",
+        sins: &["booster"],
+        change: coalition,
+    },
+    Scenario {
+        name: "sleepers",
+        about: "a coalition earns a good score first, and then withholds or equivocates",
+        sins: &["sleeper"],
+        change: sleepers,
+    },
+    Scenario {
+        name: "flaky",
+        about: "validators of weight f come and go, the others are in time: a promise is known to break (docs/testing.md)",
+        sins: &[],
+        change: flaky,
+    },
+    Scenario {
+        name: "slow-lane",
+        about: "validators of weight f are five times as slow as the others",
+        sins: &[],
+        change: slow_lane,
+    },
+    Scenario {
         name: "over-the-limit",
         about: "twins and equivocators of more weight than f: some seed must break a promise",
         sins: &[],
@@ -201,6 +235,9 @@ pub const SCENARIOS: &[Scenario] = &[
     sin!("catch-up-liar"),
     sin!("evidence-spammer"),
     sin!("clock-liar"),
+    sin!("griefer"),
+    sin!("booster"),
+    sin!("sleeper"),
     Scenario {
         name: "sin-fat-equivocator",
         about: "every sinner is of the kind fat-equivocator, and frames have room",

@@ -302,12 +302,20 @@ impl World {
         let mut sin = self.processes[process].sin.take()?;
         let mut sent = Vec::new();
         let host = &self.processes[process];
+        let sinners = self
+            .plan
+            .sinners
+            .iter()
+            .map(|s| ValidatorIndex(s.validator));
+        let accomplices: Vec<_> = sinners.filter(|other| *other != host.validator).collect();
         let mut hands = Hands {
             now: self.now,
             me: host.me?,
             committee: &host.committee,
             status,
             leaders: &leaders,
+            accomplices: &accomplices,
+            pact: self.plan.seed,
             signer: &host.signer,
             seen: &host.seen,
             sent: &mut sent,

@@ -110,6 +110,8 @@ impl World {
             committee,
             status: status.clone(),
             leaders: &[],
+            accomplices: &[],
+            pact: 0,
             signer: &host.signer,
             seen: &host.seen,
             sent: &mut sent,

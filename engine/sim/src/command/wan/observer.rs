@@ -32,6 +32,8 @@ pub(super) struct Measured {
     pub(super) last_commit: CommitIndex,
     /// Transactions committed while it counted, each once.
     pub(super) transactions_committed: u64,
+    /// From when on it counted; `None` before.
+    pub(super) from: Option<Time>,
 }
 
 /// Slots by the rule that decided them.
@@ -57,6 +59,7 @@ impl Default for Measured {
             leader_rounds: None,
             last_commit: CommitIndex::GENESIS,
             transactions_committed: 0,
+            from: None,
         }
     }
 }
@@ -67,6 +70,8 @@ const HOUR_US: u64 = 3_600_000_000;
 /// Takes the times; the figures are shared with whoever started the world, in the same thread.
 pub(super) struct Observer {
     window: Window,
+    /// Validators that do not count.
+    apart: Vec<u16>,
     sent: IdMap<Digest, Time>,
     /// By process: the round of its last leader.
     last_leader: BTreeMap<usize, Round>,
@@ -75,10 +80,14 @@ pub(super) struct Observer {
 
 impl Observer {
     /// An observer, and where its figures will be.
-    pub(super) fn new(window: Window) -> (Self, Rc<RefCell<Measured>>) {
-        let measured = Rc::default();
+    pub(super) fn new(window: Window, apart: Vec<u16>) -> (Self, Rc<RefCell<Measured>>) {
+        let measured = Rc::<RefCell<Measured>>::default();
+        if window.schedule == 0 {
+            measured.borrow_mut().from = Some(window.from);
+        }
         let observer = Self {
             window,
+            apart,
             sent: IdMap::default(),
             last_leader: BTreeMap::new(),
             measured: Rc::clone(&measured),
@@ -86,21 +95,37 @@ impl Observer {
         (observer, measured)
     }
 
-    fn counts(&self, began: Time) -> bool {
-        (self.window.from..self.window.begins_until).contains(&began)
+    /// Whether a block that is sent now counts.
+    fn counts(&self, scene: &Scene<'_>) -> bool {
+        let from = self.measured.borrow().from;
+        let now = from.is_some_and(|from| (from..self.window.begins_until).contains(&scene.now));
+        now && !self.apart.contains(&scene.validator.0)
+    }
+
+    /// It counts from when the window has begun and its schedule is in force somewhere.
+    fn note_schedule(&self, now: Time, schedule: u64) {
+        if now >= self.window.from && schedule >= self.window.schedule {
+            self.measured.borrow_mut().from.get_or_insert(now);
+        }
     }
 
     fn committed(&mut self, scene: &Scene<'_>, commit: &Commit) {
+        self.note_schedule(scene.now, commit.record.schedule);
         let leader = commit.record.leader;
         let before = self.last_leader.insert(scene.process, leader.round);
         let skipped = |slot: &Slot| slot.round == leader.round;
         let begins_round =
             before != Some(leader.round) && !commit.record.skipped.iter().any(skipped);
-        let mut measured = self.measured.borrow_mut();
-        if scene.now >= self.window.from {
-            measured.note_decision(commit);
-            measured.note_progress(commit);
+        if self.apart.contains(&scene.validator.0) {
+            return;
         }
+        let mut measured = self.measured.borrow_mut();
+        let Some(from) = measured.from.filter(|from| scene.now >= *from) else {
+            return;
+        };
+        let counts = |began: &Time| (from..self.window.begins_until).contains(began);
+        measured.note_decision(commit);
+        measured.note_progress(commit);
         let own = commit
             .blocks
             .iter()
@@ -108,7 +133,7 @@ impl Observer {
         for committed in own {
             let block = &committed.block;
             if let Some(sent_at) = self.sent.get(&block.reference().digest)
-                && self.counts(*sent_at)
+                && counts(sent_at)
             {
                 let took_us = scene.now.since_us(*sent_at);
                 let kind = match (leader == block.reference(), begins_round) {
@@ -119,7 +144,7 @@ impl Observer {
                 measured.note_block(kind, took_us);
             }
             for transaction in block.payload().iter() {
-                let submitted = submitted_at(transaction).filter(|at| self.counts(*at));
+                let submitted = submitted_at(transaction).filter(counts);
                 if let Some(at) = submitted {
                     measured
                         .transactions
@@ -187,7 +212,7 @@ impl Checker for Observer {
                 .sent
                 .insert(block.reference().digest, scene.now)
                 .is_none();
-            if first && self.counts(scene.now) {
+            if first && self.counts(scene) {
                 self.measured.borrow_mut().blocks.0 += 1;
             }
         } else if let Observation::Committed(commit) = seen {

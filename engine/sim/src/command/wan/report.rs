@@ -3,6 +3,7 @@
 use std::fmt;
 
 use hdrhistogram::Histogram;
+use probity_sim::START;
 use probity_sim::plan::Plan;
 use serde::Serialize;
 
@@ -15,6 +16,9 @@ use crate::command::crypto_name;
 pub(super) struct Report {
     validators: usize,
     crashed: usize,
+    slow: usize,
+    /// How leaders are chosen: by scores, or by a yardstick.
+    leaders: &'static str,
     profile: String,
     network: String,
     mean_delay_ms: f64,
@@ -23,7 +27,9 @@ pub(super) struct Report {
     crypto: String,
     seed: u64,
     seconds: u64,
-    warm_up_s: u64,
+    warm_up_s: f64,
+    /// The schedule from which on it counted.
+    after_windows: u64,
     rounds_per_s: f64,
     /// Parts of all slots output, over all validators.
     decided: Shares,
@@ -100,7 +106,9 @@ impl Report {
     pub(super) fn of(arguments: &WanArguments, plan: &Plan, measured: &Measured) -> Self {
         let delay_us = arguments.mean_delay_us();
         let RangeUs { least_us, most_us } = arguments.disk;
-        let counted_s = (arguments.seconds - arguments.warm_up) as f64;
+        let from = measured.from.unwrap_or(START);
+        let warm_up_s = from.since_us(START) as f64 / 1e6;
+        let counted_s = arguments.seconds as f64 - warm_up_s;
         let rounds = measured
             .leader_rounds
             .map_or(0, |(first, last)| last.0 - first.0);
@@ -115,6 +123,8 @@ impl Report {
         Self {
             validators: arguments.validators,
             crashed: arguments.crash,
+            slow: arguments.slow,
+            leaders: leaders(arguments),
             profile: arguments.profile.name().to_owned(),
             network: network(arguments),
             mean_delay_ms: delay_us / 1e3,
@@ -123,7 +133,8 @@ impl Report {
             crypto: crypto_name(plan.committee.signatures).to_owned(),
             seed: plan.seed,
             seconds: arguments.seconds,
-            warm_up_s: arguments.warm_up,
+            warm_up_s,
+            after_windows: arguments.after_windows,
             rounds_per_s: f64::from(rounds) / counted_s,
             decided: measured.decisions.into(),
             offered_tx_per_s: each_per_s * up as f64,
@@ -134,6 +145,14 @@ impl Report {
             other_blocks: latency(&measured.others),
             transactions: latency(&measured.transactions),
         }
+    }
+}
+
+fn leaders(arguments: &WanArguments) -> &'static str {
+    match (arguments.oracle, arguments.equal_scores) {
+        (true, _) => "an oracle",
+        (_, true) => "everybody alike",
+        (false, false) => "scores",
     }
 }
 
@@ -153,8 +172,12 @@ impl fmt::Display for Report {
         let (validators, crashed) = (self.validators, self.crashed);
         row(
             "validators",
-            format!("{validators}, {crashed} of them down, {}", self.profile),
+            format!(
+                "{validators}, {crashed} of them down, {} slow, {}",
+                self.slow, self.profile
+            ),
         )?;
+        row("leaders", format!("by {}", self.leaders))?;
         row(
             "network",
             format!(
@@ -169,8 +192,8 @@ impl fmt::Display for Report {
         row(
             "measured",
             format!(
-                "{seconds} virtual s without the first {warm_up}, seed {}",
-                self.seed
+                "{seconds} virtual s without the first {warm_up:.1}, from schedule {} on, seed {}",
+                self.after_windows, self.seed
             ),
         )?;
         let pace = self.min_round_delay_ms;
