@@ -12,6 +12,7 @@
 //! | `Evidence` | epoch, author, round | a proof of equivocation |
 //! | `Agenda` | epoch | votes for changes and the next charter |
 //! | `EpochEnd` | epoch | the last commit, its certificate, the next charter |
+//! | `Notes` | epoch, index, number | what a commit decided about the committee |
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -20,7 +21,7 @@ use crate::codec::{DecodeError, PROOF_BYTES, Put, Reader, decode_unsigned_header
 use crate::commit::CommitRecord;
 use crate::committee::Committee;
 use crate::crypto::Digest;
-use crate::epoch::EpochEnd;
+use crate::epoch::{EpochEnd, Note};
 use crate::id::{CommitIndex, Round};
 use crate::verify::{Reject, VerifiedBlock, read_stored_block, read_stored_header};
 
@@ -48,6 +49,8 @@ pub enum RecordTable {
     Agenda = 9,
     /// How an epoch ended.
     EpochEnd = 10,
+    /// What commits decided about the committee; 11 is for certificates.
+    Notes = 12,
 }
 
 /// One record to write.
@@ -139,8 +142,9 @@ impl Record {
         Self { table, key, value }
     }
 
-    /// Which chain the store belongs to.
-    pub(crate) fn epoch(committee: &Committee) -> Self {
+    /// Which chain the store belongs to. Replicas write it themselves; who only follows epochs does not have one.
+    #[must_use]
+    pub fn epoch(committee: &Committee) -> Self {
         let chain = Bytes::copy_from_slice(committee.chain().as_bytes());
         Self::new(RecordTable::Epoch, epoch_key(committee.epoch()), chain)
     }
@@ -186,6 +190,15 @@ impl Record {
     /// Votes for changes and the next charter after a commit; written with it.
     pub(crate) fn agenda(epoch: u64, agenda: Bytes) -> Self {
         Self::new(RecordTable::Agenda, epoch_key(epoch), agenda)
+    }
+
+    /// What a commit decided about the committee; written with it.
+    pub(crate) fn note((epoch, index, number): (u64, CommitIndex, u16), note: &Note) -> Self {
+        let mut key = BytesMut::with_capacity(18);
+        key.put_u64(epoch);
+        key.put_u64(index.0);
+        key.put_u16(number);
+        Self::new(RecordTable::Notes, key.freeze(), note.encode())
     }
 
     /// How an epoch ended.

@@ -4,6 +4,7 @@
 
 mod amnesia;
 mod draw;
+mod ending;
 mod evidence;
 mod extra_blocks;
 mod fetching;
