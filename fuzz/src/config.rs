@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use probity::{CommitteeFile, Config, ConfigError, TransactionKind, ValidatorInfo, write_seed};
-use probity_core::Profile;
+use probity_core::{EpochTerms, Profile};
 use probity_core::crypto::Keypair;
 
 /// Reads `data` as the text of `committee.toml`, or as the free part of `node-0.toml`.
@@ -105,6 +105,7 @@ impl Place {
         let committee = CommitteeFile {
             profile: Profile::Dual30,
             transactions: TransactionKind::Opaque,
+            epochs: EpochTerms::default(),
             validators: vec![ValidatorInfo {
                 name: "validator-0".to_owned(),
                 signing_key: Keypair::from_seed(&seeds[0]).public(),

@@ -25,8 +25,6 @@ pub enum StopReason {
     Requested,
     /// The storage failed; start again on the same storage when its fault is mended.
     Storage(String),
-    /// The epoch ended, and this version of the node knows no other one.
-    Epoch(String),
     /// A thread of the node panicked: a defect of Probity or of the transaction check.
     Panic {
         /// The thread.
@@ -41,7 +39,6 @@ impl fmt::Display for StopReason {
         match self {
             Self::Requested => f.write_str("it was asked to stop"),
             Self::Storage(why) => write!(f, "the storage failed: {why}"),
-            Self::Epoch(why) => f.write_str(why),
             Self::Panic { thread, message } => write!(f, "thread {thread} panicked: {message}"),
         }
     }
@@ -68,7 +65,7 @@ impl Health {
         }
         match &why {
             StopReason::Requested => tracing::info!("the node stops"),
-            StopReason::Storage(_) | StopReason::Epoch(_) | StopReason::Panic { .. } => {
+            StopReason::Storage(_) | StopReason::Panic { .. } => {
                 tracing::error!(%why, "the node stops");
             }
         }

@@ -42,11 +42,14 @@
 #![forbid(unsafe_code)]
 
 mod allowance;
+mod chronicle;
 mod commits;
 mod config;
+mod contact;
 mod core_thread;
 mod desk;
 mod error;
+mod event;
 mod evidence;
 mod health;
 mod init;
@@ -55,6 +58,7 @@ mod keys;
 mod links;
 mod metrics;
 mod node;
+mod peer;
 mod persist;
 mod recent;
 mod records;
@@ -69,14 +73,20 @@ mod wake;
 
 pub use commits::CommitStream;
 pub use config::{CommitteeFile, Config, ConfigError, Tuning, ValidatorInfo};
+pub use contact::Contact;
 pub use desk::replay_scores;
-pub use error::{CommitsEnd, Error, ReputationError, SubmitError};
+pub use error::{ChangeError, CommitsEnd, Error, ReputationError, SubmitError};
+pub use event::{EpochEvent, Seated, StreamEvent};
 pub use evidence::stored_evidence;
 pub use health::StopReason;
 pub use init::*;
 pub use keys::*;
 pub use node::{Node, NodeBuilder, State, Status};
 pub use probity_core::crypto::Keypair;
+pub use probity_core::{
+    Authority, Change, ChangeOutcome, ChangeRequest, Committee, DecidedChange, EpochEnd, EpochRule,
+    EpochTerms, FaultBounds, FixedCommittee, Roster, RosterError, Seat, VotedChanges,
+};
 pub use probity_core::{Commit, CommitIndex, EquivocationProof, EvidenceFile, Profile};
 pub use probity_core::{Standing, ValidatorIndex};
 pub use probity_storage::{LmdbStorage, MemoryStorage};

@@ -1,73 +1,64 @@
 //! Answers peers that ask for stored blocks, on a thread of its own: reading is slow, deciding is not.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 use probity_core::crypto::Digest;
 use probity_core::limits::{REPLAY_BLOCKS_MAX, REPLAY_BYTES_MAX};
-use probity_core::record::{RecordSource as _, RecordTable, read_block, round_key};
-use probity_core::{BlockRef, Message, Round, ValidatorIndex};
+use probity_core::record::{RecordSource as _, RecordTable, epoch_key, read_block, round_key};
+use probity_core::{BlockRef, Message, Round, ValidatorIndex, VerifiedBlock};
 use probity_transport::Lane;
 
-use crate::allowance::Allowances;
 use crate::health::{Health, NAP};
 use crate::links::Links;
 use crate::metrics::Metrics;
+use crate::peer::Peer;
 use crate::records::Records;
 
-/// Requests of one peer that may wait.
-const WAITING_PEER_MAX: usize = 16;
+/// Requests of all peers that may wait; each has few of them.
+const WAITING_MAX: usize = 4096;
 
 /// What a peer asked for.
 pub(crate) enum Request {
     /// These blocks.
     Blocks(Vec<BlockRef>),
-    /// Own blocks after this round (R34).
-    Replay(Round),
+    /// Own blocks of an epoch after this round (R34).
+    Replay(u64, Round),
+    /// How an epoch ended (R32).
+    EpochEnd(u64),
 }
 
-/// Where the core puts requests.
+/// Where the core and the verifying threads put requests.
+#[derive(Clone)]
 pub(crate) struct ServeQueue {
-    sender: Sender<(ValidatorIndex, Request)>,
-    waiting: Arc<[AtomicUsize]>,
+    sender: Sender<(Arc<Peer>, Request)>,
     metrics: Arc<Metrics>,
 }
 
 /// The thread's end.
 pub(crate) struct Server {
-    receiver: Receiver<(ValidatorIndex, Request)>,
-    waiting: Arc<[AtomicUsize]>,
+    receiver: Receiver<(Arc<Peer>, Request)>,
     records: Records,
     links: Arc<Links>,
-    allowances: Arc<Allowances>,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
 }
 
 pub(crate) fn serve_queue(
     records: Records,
-    (links, allowances): (Arc<Links>, Arc<Allowances>),
+    links: Arc<Links>,
     shared: (&Arc<Health>, &Arc<Metrics>),
 ) -> (ServeQueue, Server) {
-    let peers = links.committee().size();
-    let waiting: Arc<[AtomicUsize]> = (0..peers).map(|_| AtomicUsize::new(0)).collect();
-    let (sender, receiver) = bounded(peers * WAITING_PEER_MAX);
+    let (sender, receiver) = bounded(WAITING_MAX);
     let metrics = Arc::clone(shared.1);
-    let queue = ServeQueue {
-        sender,
-        waiting: Arc::clone(&waiting),
-        metrics,
-    };
+    let queue = ServeQueue { sender, metrics };
     (
         queue,
         Server {
             receiver,
-            waiting,
             records,
             links,
-            allowances,
             health: Arc::clone(shared.0),
             metrics: Arc::clone(shared.1),
         },
@@ -76,18 +67,14 @@ pub(crate) fn serve_queue(
 
 impl ServeQueue {
     /// Queues a request, or drops it when its peer has too many: it asks again.
-    pub(crate) fn push(&self, to: ValidatorIndex, request: Request) {
-        let Some(waiting) = self.waiting.get(to.position()) else {
+    pub(crate) fn push(&self, to: &Arc<Peer>, request: Request) {
+        if !to.begin_serving() {
+            self.metrics.serve_dropped.inc();
             return;
-        };
-        let full = waiting.fetch_add(1, Ordering::Relaxed) >= WAITING_PEER_MAX;
-        let sent = if full {
-            Err(TrySendError::Full((to, request)))
-        } else {
-            self.sender.try_send((to, request))
-        };
-        if sent.is_err() {
-            waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        let sent = self.sender.try_send((Arc::clone(to), request));
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = sent {
+            to.end_serving();
             self.metrics.serve_dropped.inc();
         }
     }
@@ -100,50 +87,67 @@ impl Server {
             let Ok((to, request)) = self.receiver.recv_timeout(NAP) else {
                 continue;
             };
-            if let Some(waiting) = self.waiting.get(to.position()) {
-                waiting.fetch_sub(1, Ordering::Relaxed);
-            }
-            if !self.allowances.is_open(to, Instant::now()) {
+            to.end_serving();
+            if !to.allowance.is_open(Instant::now()) {
                 self.metrics.serve_dropped.inc();
                 continue;
             }
             match request {
-                Request::Blocks(refs) => self.send_blocks(to, refs),
-                Request::Replay(after) => self.replay(to, after),
+                Request::Blocks(refs) => self.send_blocks(&to, refs),
+                Request::Replay(epoch, after) => self.replay(&to, (epoch, after)),
+                Request::EpochEnd(epoch) => self.send_end(&to, epoch),
             }
         }
     }
 
-    fn send_blocks(&self, to: ValidatorIndex, refs: Vec<BlockRef>) {
-        let epoch = self.links.committee().epoch();
+    /// The running epoch, and the one before: its blocks are served on (R32).
+    fn read(&self, reference: &BlockRef) -> Option<VerifiedBlock> {
+        let running = self.links.epoch().number();
+        [Some(running), running.checked_sub(1)]
+            .into_iter()
+            .flatten()
+            .find_map(|epoch| {
+                let found = read_block(&self.records, epoch, reference);
+                found.unwrap_or_else(|why| {
+                    tracing::warn!(?reference, ?why, "a stored block cannot be read");
+                    None
+                })
+            })
+    }
+
+    fn send_blocks(&self, to: &Peer, refs: Vec<BlockRef>) {
         let mut not_held = Vec::new();
         for reference in refs {
-            match read_block(&self.records, epoch, &reference) {
-                Ok(Some(block)) => {
-                    let block = block.block();
-                    self.allowances
-                        .charge(to, Instant::now(), block.encoded_len());
-                    let frame =
-                        Message::encode_fetched(block.signed_header(), block.payload().bytes());
-                    self.links.send(to, Lane::CatchUp, frame);
-                }
-                Ok(None) => not_held.push(reference),
-                Err(why) => {
-                    tracing::warn!(?reference, ?why, "a stored block cannot be read");
-                    not_held.push(reference);
-                }
-            }
+            let Some(block) = self.read(&reference) else {
+                not_held.push(reference);
+                continue;
+            };
+            let block = block.block();
+            to.allowance.charge(Instant::now(), block.encoded_len());
+            let frame = Message::encode_fetched(block.signed_header(), block.payload().bytes());
+            self.links.send(to, Lane::CatchUp, frame);
         }
         if !not_held.is_empty() {
-            self.links
-                .send(to, Lane::Control, Message::NotHeld(not_held).encode());
+            let answer = Message::NotHeld(not_held);
+            self.links.send(to, Lane::Control, answer.encode());
         }
     }
 
-    fn replay(&self, to: ValidatorIndex, after: Round) {
-        let epoch = self.links.committee().epoch();
+    fn send_end(&self, to: &Peer, epoch: u64) {
+        match self.records.read(RecordTable::EpochEnd, &epoch_key(epoch)) {
+            Ok(Some(end)) => {
+                to.allowance.charge(Instant::now(), end.len());
+                self.links
+                    .send(to, Lane::Control, Message::EpochEnd(end).encode());
+            }
+            Ok(None) => {}
+            Err(why) => tracing::warn!(%why, epoch, "an epoch's end cannot be read"),
+        }
+    }
+
+    fn replay(&self, to: &Peer, (epoch, after): (u64, Round)) {
         let mut bytes = 0;
-        for reference in self.own_blocks(after) {
+        for reference in self.own_blocks((epoch, after)) {
             let Ok(Some(block)) = read_block(&self.records, epoch, &reference) else {
                 return;
             };
@@ -152,18 +156,27 @@ impl Server {
             if bytes > REPLAY_BYTES_MAX {
                 return;
             }
-            self.allowances
-                .charge(to, Instant::now(), block.encoded_len());
+            to.allowance.charge(Instant::now(), block.encoded_len());
             let (header, payload) = (block.signed_header(), block.payload().bytes());
             self.links
                 .send(to, Lane::CatchUp, Message::encode_replayed(header, payload));
         }
     }
 
-    fn own_blocks(&self, after: Round) -> Vec<BlockRef> {
-        let epoch = self.links.committee().epoch();
-        let me = self.links.me();
+    /// The own index in the running epoch or the one before.
+    fn me(&self, of: u64) -> Option<ValidatorIndex> {
+        let epoch = self.links.epoch();
+        let committees = [Some(epoch.committee()), epoch.before()];
+        let mut committees = committees.into_iter().flatten();
+        let committee = committees.find(|committee| committee.epoch() == of)?;
+        committee.index_of(self.links.key())
+    }
+
+    fn own_blocks(&self, (epoch, after): (u64, Round)) -> Vec<BlockRef> {
         let mut found = Vec::new();
+        let Some(me) = self.me(epoch) else {
+            return found;
+        };
         let mut visit = |key: &[u8], _: &[u8]| {
             let Some(reference) = read_key(key, epoch) else {
                 return false;

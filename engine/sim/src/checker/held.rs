@@ -117,7 +117,8 @@ impl Held {
                 | RecordTable::Reputation
                 | RecordTable::Evidence
                 | RecordTable::Agenda
-                | RecordTable::EpochEnd => {}
+                | RecordTable::EpochEnd
+                | RecordTable::Notes => {}
             }
         }
         self.ground(scene);

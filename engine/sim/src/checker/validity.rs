@@ -41,7 +41,8 @@ impl Checker for Validity {
                 | RecordTable::Reputation
                 | RecordTable::Evidence
                 | RecordTable::Agenda
-                | RecordTable::EpochEnd => {}
+                | RecordTable::EpochEnd
+                | RecordTable::Notes => {}
             }
         }
         Ok(())
