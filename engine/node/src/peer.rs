@@ -9,8 +9,10 @@ use probity_transport::PeerId;
 use crate::allowance::Allowance;
 use crate::verify_pool::PeerQueue;
 
-/// Pause between two words about epochs to the same peer: how one ended, or a question how it did.
+/// Pause between two words about an epoch to the same peer: how it ended, or a question how it did.
 const TELL_EVERY: Duration = Duration::from_millis(100);
+/// Epochs in a row that are told apart.
+const EPOCHS_APART: usize = 4;
 /// Requests of one peer that may wait for the disk.
 const SERVE_WAITING_MAX: usize = 16;
 
@@ -23,8 +25,8 @@ pub(crate) struct Peer {
     pub(crate) allowance: Allowance,
     up: AtomicBool,
     serving: AtomicUsize,
-    // By what it is about: when it was said last.
-    told: Mutex<[Option<Instant>; Word::COUNT]>,
+    // When it was said last, by word and epoch: who is far behind asks for one end after the other.
+    told: Mutex<[[Option<Instant>; EPOCHS_APART]; Word::COUNT]>,
 }
 
 /// What is said to a peer at most so often, whatever it says.
@@ -62,10 +64,10 @@ impl Peer {
         self.up.store(is_up, Ordering::Release);
     }
 
-    /// Whether a word is due; then it counts as said.
-    pub(crate) fn may_tell(&self, word: Word, now: Instant) -> bool {
+    /// Whether a word about an epoch is due; then it counts as said.
+    pub(crate) fn may_tell(&self, word: Word, epoch: u64, now: Instant) -> bool {
         let mut told = self.told.lock();
-        let last = &mut told[word as usize];
+        let last = &mut told[word as usize][(epoch % EPOCHS_APART as u64) as usize];
         let due = last.is_none_or(|last| now.saturating_duration_since(last) >= TELL_EVERY);
         if due {
             *last = Some(now);
@@ -92,13 +94,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_word_is_said_at_most_ten_times_a_second() {
+    fn a_word_about_an_epoch_is_said_at_most_ten_times_a_second() {
         let peer = Peer::new(PeerId::new([1; 32]));
         let now = Instant::now();
-        assert!(peer.may_tell(Word::End, now));
-        assert!(!peer.may_tell(Word::End, now + TELL_EVERY / 2));
-        assert!(peer.may_tell(Word::Question, now));
-        assert!(peer.may_tell(Word::End, now + TELL_EVERY));
+        assert!(peer.may_tell(Word::End, 7, now));
+        assert!(!peer.may_tell(Word::End, 7, now + TELL_EVERY / 2));
+        assert!(peer.may_tell(Word::End, 8, now) && peer.may_tell(Word::Question, 7, now));
+        assert!(peer.may_tell(Word::End, 7, now + TELL_EVERY));
+        let asked = (0..1_000).filter(|epoch| peer.may_tell(Word::LaterEnd, *epoch, now));
+        assert_eq!(asked.count(), EPOCHS_APART, "whichever they are about");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use crossbeam::channel::{Receiver, Sender};
-use probity_core::{EpochEnd, Link, Message, Round, name_block, verify_block};
+use probity_core::{EpochEnd, Link, Message, PROTOCOL_VERSION, Round, name_block, verify_block};
 use probity_transport::{Event, InboxReceiver, Lane, RecvStatus};
 
 use crate::core_thread::Input;
@@ -76,6 +76,12 @@ pub(crate) struct PeerQueue {
     bytes: usize,
     // It has a turn, or waits for one.
     busy: bool,
+}
+
+/// The epoch that a block is of; none of what is no block of this version.
+fn epoch_of(block: &[u8]) -> Option<u64> {
+    let epoch = Message::epoch_of_block(block);
+    epoch.filter(|_| block.starts_with(&PROTOCOL_VERSION.to_le_bytes()))
 }
 
 /// The dispatcher thread.
@@ -252,7 +258,7 @@ impl Verifier {
 
     /// R32: the end of its epoch is the answer to whatever belongs to an earlier one.
     fn tell_end(&self, to: &Arc<Peer>, epoch: u64) {
-        if to.may_tell(Word::End, Instant::now()) {
+        if to.may_tell(Word::End, epoch, Instant::now()) {
             self.serve.push(to, Request::EpochEnd(epoch));
         }
     }
@@ -260,7 +266,7 @@ impl Verifier {
     /// Asks one that is further how the running epoch has ended. What it sends before this node has got there is
     /// dropped; it sends its blocks again when asked, which a replica does at its start (R34).
     fn ask_end(&self, to: &Peer, epoch: u64) {
-        if to.may_tell(Word::Question, Instant::now()) {
+        if to.may_tell(Word::Question, epoch, Instant::now()) {
             let after = Round::GENESIS;
             let question = Message::Replay { epoch, after };
             self.links.send(to, Lane::Control, question.encode());
@@ -272,7 +278,7 @@ impl Verifier {
             return None;
         }
         let epoch = self.links.epoch();
-        match Message::epoch_of_block(bytes) {
+        match epoch_of(bytes) {
             Some(of) if of < epoch.number() => {
                 self.metrics.other_epoch.inc();
                 self.tell_end(from, of);
@@ -334,7 +340,7 @@ impl Verifier {
         }
         if of > epoch.number() {
             let next = of == epoch.number() + 1;
-            if next && from.may_tell(Word::LaterEnd, Instant::now()) {
+            if next && from.may_tell(Word::LaterEnd, of, Instant::now()) {
                 return Some(Input::LaterEnd(Arc::clone(from), Arc::new(end)));
             }
             self.ask_end(from, epoch.number());

@@ -162,11 +162,12 @@ impl Core {
 
     /// Asks a peer how the running epoch has ended.
     pub(super) fn ask_end(&self, peer: &Peer) {
-        if !peer.may_tell(Word::Question, Instant::now()) {
+        let epoch = self.epoch.number();
+        if !peer.may_tell(Word::Question, epoch, Instant::now()) {
             return;
         }
         let question = Message::Replay {
-            epoch: self.epoch.number(),
+            epoch,
             after: Round::GENESIS,
         };
         let links = &self.hands.links;
