@@ -28,6 +28,12 @@ pub(crate) struct Report {
     /// Commits while the load lasted.
     pub(crate) commits: u64,
     pub(crate) rounds_per_s: f64,
+    /// Changes from one epoch to the next while the load lasted.
+    pub(crate) epoch_changes: u64,
+    /// The longest pause between two commits of one epoch, at any validator.
+    pub(crate) gap_ms_max: f64,
+    /// The longest pause between the last commit of an epoch and the first of the next.
+    pub(crate) change_gap_ms_max: f64,
     /// Of validator 0, over the whole run.
     pub(crate) decisions: DecisionCounts,
     /// Processor time of the whole process while the load lasted, validators and clients together.
@@ -137,6 +143,18 @@ impl fmt::Display for Report {
             "commits",
             format!("{}, {:.1} rounds/s", self.commits, self.rounds_per_s),
         )?;
+        let Self {
+            epoch_changes,
+            gap_ms_max,
+            change_gap_ms_max,
+            ..
+        } = self;
+        let gap = format!("{gap_ms_max:.1} ms between commits of one epoch");
+        let gap = match epoch_changes {
+            0 => gap,
+            _ => format!("{gap}, {change_gap_ms_max:.1} ms at {epoch_changes} epoch changes"),
+        };
+        row("longest gap", gap)?;
         let decisions = format!("fast {fast}  slow {slow}  indirect {indirect}  skipped {skipped}");
         row("decisions", decisions)?;
         row(
