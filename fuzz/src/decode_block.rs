@@ -151,6 +151,7 @@ impl RecordSource for Stored<'_> {
             | RecordTable::Tip
             | RecordTable::Agenda
             | RecordTable::EpochEnd
+            | RecordTable::Certificates
             | RecordTable::Reputation
             | RecordTable::Evidence => None,
         })

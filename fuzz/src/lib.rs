@@ -67,7 +67,7 @@ pub use transaction_envelope::transaction_envelope;
 pub use verify_block::verify_block;
 
 use bytes::Bytes;
-use probity_core::Message;
+use probity_core::{CommitCertificate, CommitRecord, EpochEnd, Message};
 
 /// A message that decodes has one encoding: the bytes it came from (R2). Decoding takes bounded memory (V33).
 fn check_message(frame: &Bytes) {
@@ -77,5 +77,37 @@ fn check_message(frame: &Bytes) {
             *frame,
             "a message re-encodes to other bytes"
         );
+        check_inside(&message);
+    }
+}
+
+/// What a message carries unread has one encoding, too (R35).
+fn check_inside(message: &Message) {
+    match message {
+        Message::Certificate(bytes) => {
+            if let Ok(inside) = bounded(bytes.len(), || CommitCertificate::decode(bytes)) {
+                assert_eq!(inside.encode(), *bytes, "a certificate");
+            }
+        }
+        Message::Commits { records, .. } => {
+            for bytes in records {
+                if let Ok(inside) = bounded(bytes.len(), || CommitRecord::decode(bytes)) {
+                    assert_eq!(inside.encode(), *bytes, "a commit record");
+                }
+            }
+        }
+        Message::EpochEnd(bytes) => {
+            if let Ok(inside) = bounded(bytes.len(), || EpochEnd::decode(bytes)) {
+                assert_eq!(inside.encode(), *bytes, "the end of an epoch");
+            }
+        }
+        Message::Block(_)
+        | Message::Fetched(_)
+        | Message::Fetch(_)
+        | Message::NotHeld(_)
+        | Message::Replay { .. }
+        | Message::FetchHistory { .. }
+        | Message::FetchCertificate { .. }
+        | Message::FetchCommits { .. } => {}
     }
 }

@@ -89,8 +89,8 @@ impl Extra {
             .collect()
     }
 
-    /// The block is asked for again.
-    pub(crate) fn retry(&mut self, block: &BlockRef) {
+    /// The block is asked for again, or is here although nobody paid (R35).
+    pub(crate) fn forget(&mut self, block: &BlockRef) {
         self.refused.remove(block);
     }
 

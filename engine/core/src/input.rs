@@ -29,3 +29,12 @@ pub enum Pending {
     /// Some: the next round starts as soon as the rules allow.
     Some,
 }
+
+/// Whether the application keeps up with the commits that it is given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Intake {
+    /// It does.
+    Open,
+    /// It lags: who catches up fetches and installs nothing more for now (R35).
+    Closed,
+}

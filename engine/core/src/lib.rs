@@ -53,7 +53,7 @@
 //!
 //! `limits` (every bound) · `thresholds`, `committee` (who decides, with how much) · `block`, `codec`, [`crypto`] ·
 //! `verify` (the only door) · `dag` · `suspended`, `fetch`, `grounding` (what waits, what is missing, what may be
-//! linked) · `round_clock` · `order` with `votes`, `schedule`, `leaders`, `linearize` · `reputation` · `commit`, `finality` · [`record`],
+//! linked) · `catchup` (how who is far behind returns) · `round_clock` · `order` with `votes`, `schedule`, `leaders`, `linearize` · `reputation` · `commit`, `finality` · [`record`],
 //! `recover` · `replica` (wires them) · `input`, `output`, `message`.
 //!
 //! Rules are cited by number, as in `// R16`; `docs/protocol.md` has them.
@@ -71,6 +71,7 @@
 mod instrument;
 
 pub mod block;
+mod catchup;
 mod codec;
 mod commit;
 mod committee;
@@ -115,10 +116,10 @@ pub use epoch::{
 pub use evidence_file::{EvidenceFault, EvidenceFile, EvidenceFileError};
 pub use finality::CommitCertificate;
 pub use id::{CommitIndex, IdMap, Round, Time, ValidatorIndex};
-pub use input::{Delivery, Link, Pending};
+pub use input::{Delivery, Intake, Link, Pending};
 pub use message::Message;
 pub use order::Path;
-pub use output::{Outcome, Output, PayloadRoom, PersistTicket};
+pub use output::{Halt, Outcome, Output, PayloadRoom, PersistTicket};
 pub use recover::{RecoverError, Recovered, replay_scores, stored_scores};
 pub use replica::{ProposalContent, Replica, ReplicaConfig, ReplicaStatus};
 pub use reputation::{

@@ -85,6 +85,26 @@ pub const REPLAY_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const OPEN_VOTES_PER_AUTHOR_MAX: usize = 256;
 /// Accepted blocks' records that may wait for the next `Persist` before one is made for them alone.
 pub const RECORDS_WAITING_MAX: usize = 256;
+/// How far ahead a certified commit is, for each validator of the committee, when catching up begins (R35).
+pub const FAR_BEHIND_COMMITS: u64 = 16;
+/// Commit records in one answer (R35).
+pub const COMMITS_MAX: usize = 64;
+/// Bytes of commit records in one answer, unless its only record is larger (R35).
+pub const COMMITS_BYTES_MAX: usize = 1024 * 1024;
+/// Commits between two certificates that are kept for those who catch up (R35).
+pub const CERTIFICATE_SPACING: u64 = 256;
+/// Commits that a validator which catches up asks for under one certificate (R35).
+pub const CATCH_UP_COMMITS: u64 = 1024;
+/// Commits under one certificate that are taken at most, so records held at once (R35).
+pub const CATCH_UP_COMMITS_MAX: u64 = 4096;
+/// Blocks asked for or held by who catches up, besides those of the next commit (R35).
+pub const CATCH_UP_BLOCKS_MAX: usize = 4096;
+/// Their bytes, those asked for taken at the mean size (R35).
+pub const CATCH_UP_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Blocks that one peer is asked for at once by who catches up (R35).
+pub const CATCH_UP_PEER_BLOCKS_MAX: usize = 512;
+/// Writes under way above which installing waits (R35).
+pub const CATCH_UP_WRITES_MAX: u64 = 8;
 /// Equivocation proofs kept about one validator in one epoch (R12); one of them is enough to slash it.
 pub const EVIDENCE_AUTHOR_MAX: usize = 8;
 /// Equivocation proofs in one evidence file: as many as one validator keeps.
@@ -114,6 +134,16 @@ pub const FETCH_RETRY_MAX_US: u64 = 2_000_000;
 pub const EXTRA_GRANT_US: u64 = 1_000_000;
 /// Pause before a replay is asked for again (R34).
 pub const REPLAY_RETRY_US: u64 = 200_000;
+/// Bounds of the time after which who catches up asks somebody else (R35).
+pub const CATCH_UP_PATIENCE_MIN_US: u64 = 100_000;
+/// See [`CATCH_UP_PATIENCE_MIN_US`].
+pub const CATCH_UP_PATIENCE_MAX_US: u64 = 2_000_000;
+/// Longest time for which a peer that does not answer who catches up is not asked (R35).
+pub const CATCH_UP_BACK_OFF_MAX_US: u64 = 30_000_000;
+/// Time without a new commit after which who catches up also tries to order by itself again (R35).
+pub const CATCH_UP_STALL_US: u64 = 2_000_000;
+/// Pause before somebody else is asked for a certificate (R35).
+pub const CERTIFICATE_RETRY_US: u64 = 500_000;
 /// Standstill of the frontier after which peers are asked for their newest blocks (R34): four leader timeouts within
 /// these bounds, and the longer one while nothing is to be ordered.
 pub const STALL_MIN_US: u64 = 250_000;
@@ -123,6 +153,9 @@ pub const STALL_US: u64 = 1_000_000;
 const _: () =
     assert!(SCORE_ROUNDS <= REPUTATION_ROUNDS_MAX && SLOT_ROUNDS <= REPUTATION_ROUNDS_MAX);
 const _: () = assert!(SCHEDULE_LEAD_ROUNDS < SCHEDULE_ROUNDS && SCHEDULE_ROUNDS < SCORE_ROUNDS);
+const _: () = assert!(CATCH_UP_PATIENCE_MIN_US < CATCH_UP_PATIENCE_MAX_US);
+const _: () = assert!(CATCH_UP_COMMITS + 2 * CERTIFICATE_SPACING <= CATCH_UP_COMMITS_MAX);
+const _: () = assert!(COMMITS_BYTES_MAX < FRAME_BYTES_MAX && COMMITS_MAX <= u8::MAX as usize);
 const _: () = assert!(STALL_US > 2 * IDLE_ROUND_DELAY_US);
 const _: () = assert!(STALL_MIN_US < STALL_US);
 const _: () = assert!(BLOCK_BYTES_MAX < FRAME_BYTES_MAX);

@@ -4,8 +4,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::block::{Block, BlockRef};
 use crate::codec::{BLOCK_REF_BYTES, DecodeError, ListOf, Put, Reader};
-use crate::id::Round;
-use crate::limits::REQUEST_REFS_MAX;
+use crate::id::{CommitIndex, Round};
+use crate::limits::{COMMITS_MAX, REQUEST_REFS_MAX};
 
 const TAG_BLOCK: u8 = 1;
 const TAG_FETCHED: u8 = 2;
@@ -14,6 +14,10 @@ const TAG_NOT_HELD: u8 = 4;
 const TAG_REPLAY: u8 = 5;
 const TAG_FETCH_HISTORY: u8 = 6;
 const TAG_EPOCH_END: u8 = 7;
+const TAG_FETCH_CERTIFICATE: u8 = 8;
+const TAG_CERTIFICATE: u8 = 9;
+const TAG_FETCH_COMMITS: u8 = 10;
+const TAG_COMMITS: u8 = 11;
 
 /// One message between two validators.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,6 +47,29 @@ pub enum Message {
         above: Round,
         /// The blocks.
         refs: Vec<BlockRef>,
+    },
+    /// "Send me a certificate" (R35): of the least commit at or above this one that is kept, else the newest.
+    FetchCertificate {
+        /// The epoch.
+        epoch: u64,
+        /// The commit.
+        at_least: CommitIndex,
+    },
+    /// A commit certificate that was asked for; empty if there is none. Not verified yet.
+    Certificate(Bytes),
+    /// "Send me these commit records" (R35).
+    FetchCommits {
+        /// The first one.
+        first: CommitIndex,
+        /// How many; at most 64.
+        count: u8,
+    },
+    /// Commit records that were asked for, from `first` on; none if the first is not held. Not verified yet.
+    Commits {
+        /// The index that was asked for.
+        first: CommitIndex,
+        /// The records.
+        records: Vec<Bytes>,
     },
 }
 
@@ -87,6 +114,22 @@ impl Message {
                 head.put_u32_le(above.0);
                 tagged_refs(&head, refs)
             }
+            Self::FetchCertificate { epoch, at_least } => {
+                let mut bytes = BytesMut::with_capacity(17);
+                bytes.put_u8(TAG_FETCH_CERTIFICATE);
+                bytes.put_u64_le(*epoch);
+                bytes.put_u64_le(at_least.0);
+                bytes.freeze()
+            }
+            Self::Certificate(certificate) => tagged_block(TAG_CERTIFICATE, certificate, &[]),
+            Self::FetchCommits { first, count } => {
+                let mut bytes = BytesMut::with_capacity(10);
+                bytes.put_u8(TAG_FETCH_COMMITS);
+                bytes.put_u64_le(first.0);
+                bytes.put_u8(*count);
+                bytes.freeze()
+            }
+            Self::Commits { first, records } => encode_commits(*first, records),
         }
     }
 
@@ -118,6 +161,16 @@ impl Message {
                 above: Round(reader.u32()?),
                 refs: read_refs(&mut reader)?,
             },
+            TAG_FETCH_CERTIFICATE => Self::FetchCertificate {
+                epoch: reader.u64()?,
+                at_least: CommitIndex(reader.u64()?),
+            },
+            TAG_CERTIFICATE => Self::Certificate(reader.rest()),
+            TAG_FETCH_COMMITS => Self::FetchCommits {
+                first: CommitIndex(reader.u64()?),
+                count: read_count(&mut reader)?,
+            },
+            TAG_COMMITS => read_commits(&mut reader)?,
             found => {
                 return Err(DecodeError::Tag {
                     what: "message",
@@ -128,6 +181,53 @@ impl Message {
         reader.finish()?;
         Ok(message)
     }
+}
+
+/// # Panics
+/// When there are more records than a message may carry; whoever answers keeps to the limit.
+fn encode_commits(first: CommitIndex, records: &[Bytes]) -> Bytes {
+    assert!(
+        records.len() <= COMMITS_MAX,
+        "an answer has at most 64 records"
+    );
+    let length: usize = records.iter().map(|record| 4 + record.len()).sum();
+    let mut bytes = BytesMut::with_capacity(10 + length);
+    bytes.put_u8(TAG_COMMITS);
+    bytes.put_u64_le(first.0);
+    bytes.put_u8(u8::try_from(records.len()).expect("at most 64"));
+    for record in records {
+        bytes.put_u32_le(u32::try_from(record.len()).expect("a record fits a frame"));
+        bytes.put_slice(record);
+    }
+    bytes.freeze()
+}
+
+fn read_count(reader: &mut Reader<'_>) -> Result<u8, DecodeError> {
+    let count = reader.u8()?;
+    let found = usize::from(count);
+    if found > COMMITS_MAX {
+        return Err(DecodeError::Limit {
+            what: "commit records",
+            found,
+            allowed: COMMITS_MAX,
+        });
+    }
+    Ok(count)
+}
+
+fn read_commits(reader: &mut Reader<'_>) -> Result<Message, DecodeError> {
+    let first = CommitIndex(reader.u64()?);
+    let count = usize::from(reader.u8()?);
+    let of = ListOf {
+        what: "commit records",
+        item_bytes: 4,
+        allowed: COMMITS_MAX,
+    };
+    let records = reader.list(count, of, |reader| {
+        let length = reader.u32()? as usize;
+        reader.bytes(length)
+    })?;
+    Ok(Message::Commits { first, records })
 }
 
 fn tagged_block(tag: u8, head: &[u8], payload: &[u8]) -> Bytes {

@@ -123,6 +123,40 @@ impl Order {
         }
     }
 
+    /// R35: counts a newly accepted block and decides nothing; [`Order::decide_again`] has to follow.
+    pub(crate) fn handle_installed(&mut self, dag: &Dag, id: BlockId) {
+        self.votes.observe(dag, id);
+        self.leaders.extend(dag.highest_round());
+    }
+
+    /// R35: moves past a slot whose commit is certified, and past all before it. Whether it ends its round; `None` when it
+    /// leads none that is left.
+    pub(crate) fn pass(&mut self, slot: Slot) -> Option<bool> {
+        let leaders = self.leaders.of(slot.round);
+        let at = leaders.iter().position(|leader| *leader == slot.author)?;
+        if (slot.round, at) < self.cursor {
+            return None;
+        }
+        let ends_round = at + 1 == leaders.len();
+        self.cursor = (slot.round, at);
+        self.leaders
+            .forget_below(slot.round.minus(1).minus(ROUNDS_BACK));
+        self.advance();
+        Some(ends_round)
+    }
+
+    /// R18, R35: drops every decision that is not output and decides anew.
+    pub(crate) fn decide_again(&mut self, dag: &Dag) {
+        let (first, place) = self.cursor;
+        self.leaders.extend(dag.highest_round().max(first));
+        let output = self.leaders.of(first).get(..place).unwrap_or_default();
+        self.votes.drop_decisions(first, output);
+        for round in (first.0..=dag.highest_round().0).map(Round) {
+            self.decide_round_directly(dag, round);
+        }
+        self.decide_by_anchors(dag);
+    }
+
     /// The next decided slot in slot order, if it is decided (R18).
     pub(crate) fn next_output(&self) -> Option<OutputSlot> {
         let (round, at) = self.cursor;
@@ -160,13 +194,7 @@ impl Order {
     /// below; what is decided by votes alone comes out as before.
     pub(crate) fn install(&mut self, dag: &Dag, schedules: &Schedules) {
         self.leaders.install(schedules);
-        let (first, place) = self.cursor;
-        let output = self.leaders.of(first).get(..place).unwrap_or_default();
-        self.votes.drop_decisions(first, output);
-        for round in (first.0..=dag.highest_round().0).map(Round) {
-            self.decide_round_directly(dag, round);
-        }
-        self.decide_by_anchors(dag);
+        self.decide_again(dag);
     }
 
     /// R16 for every open slot of a round; whether one was decided.

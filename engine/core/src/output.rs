@@ -1,5 +1,6 @@
 //! What a replica asks of its shell, in the order to do it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::block::{Block, BlockRef, EquivocationProof, PREIMAGE_BYTES};
@@ -72,6 +73,18 @@ pub enum Output {
         /// The round it has.
         after: Round,
     },
+    /// Look in storage for the certificate of the least commit at or above `at_least`, and send it; else the newest one;
+    /// else say that there is none (R35).
+    ServeCertificate {
+        /// The receiver.
+        to: ValidatorIndex,
+        /// The commit asked for.
+        at_least: CommitIndex,
+        /// The newest certificate.
+        newest: Option<Arc<CommitCertificate>>,
+    },
+    /// More weight than `f` is faulty, or this program is: the replica has stopped and does nothing more.
+    Halted(Halt),
     /// The next commit; indices have no gap. It is durable.
     Commit(Arc<Commit>),
     /// What became of an own block (R24).
@@ -99,6 +112,37 @@ pub enum Output {
     EpochEnded(Arc<EpochEnd>),
     /// A commit is provably final (R25); each one is higher than those before.
     Certified(Arc<CommitCertificate>),
+}
+
+/// Why a replica has stopped for good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Halt {
+    /// Certified commits do not continue the own sequence (R35).
+    Forked {
+        /// The first of them that differs, or one after it.
+        index: CommitIndex,
+    },
+    /// A certified commit is not what the rules make of its leader (R35).
+    Unfounded {
+        /// The commit.
+        index: CommitIndex,
+    },
+}
+
+impl fmt::Display for Halt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Forked { index } => write!(
+                f,
+                "certified commits up to {index} do not continue the own ones"
+            ),
+            Self::Unfounded { index } => write!(
+                f,
+                "certified commit {index} is not what the rules make of its leader"
+            ),
+        }
+    }
 }
 
 /// Whether an own block may carry transactions.

@@ -130,6 +130,9 @@ bugs! {
     CeilingForgotten, 34, "an author whose block was above the ceiling is not asked for what lies between";
     ReplayDropped, 34, "nobody is asked for a replay";
 
+    CertificateUnchecked, 35, "a commit certificate is believed whoever signed it";
+    JunctionUnchecked, 35, "where two answers with commit records meet is not looked at";
+
     RestartForgetsOwn, 36, "a stored own header that was not signed is forgotten";
     RestartRoundLow, 36, "the highest own round is one too low after a restart";
     RestartForgetsCommitted, 36, "after a restart nothing counts as committed";

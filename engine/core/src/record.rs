@@ -12,6 +12,7 @@
 //! | `Evidence` | epoch, author, round | a proof of equivocation |
 //! | `Agenda` | epoch | votes for changes and the next charter |
 //! | `EpochEnd` | epoch | the last commit, its certificate, the next charter |
+//! | `Certificates` | epoch, index | a commit certificate, one in some hundred commits (R35) |
 //! | `Notes` | epoch, index, number | what a commit decided about the committee |
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -22,7 +23,9 @@ use crate::commit::CommitRecord;
 use crate::committee::Committee;
 use crate::crypto::Digest;
 use crate::epoch::{EpochEnd, Note};
+use crate::finality::CommitCertificate;
 use crate::id::{CommitIndex, Round};
+use crate::limits::{COMMITS_BYTES_MAX, COMMITS_MAX};
 use crate::verify::{Reject, VerifiedBlock, read_stored_block, read_stored_header};
 
 /// The tables of the core. The shell maps them to its storage's tables by number.
@@ -49,7 +52,9 @@ pub enum RecordTable {
     Agenda = 9,
     /// How an epoch ended.
     EpochEnd = 10,
-    /// What commits decided about the committee; 11 is for certificates.
+    /// Certificates for those who catch up.
+    Certificates = 11,
+    /// What commits decided about the committee.
     Notes = 12,
 }
 
@@ -123,6 +128,15 @@ pub fn commit_key(index: CommitIndex) -> Bytes {
     Bytes::copy_from_slice(&index.0.to_be_bytes())
 }
 
+/// The key of a commit certificate.
+#[must_use]
+pub fn certificate_key(epoch: u64, index: CommitIndex) -> Bytes {
+    let mut key = BytesMut::with_capacity(16);
+    key.put_u64(epoch);
+    key.put_u64(index.0);
+    key.freeze()
+}
+
 /// The key of what exists once an epoch.
 #[must_use]
 pub fn epoch_key(epoch: u64) -> Bytes {
@@ -190,6 +204,12 @@ impl Record {
     /// Votes for changes and the next charter after a commit; written with it.
     pub(crate) fn agenda(epoch: u64, agenda: Bytes) -> Self {
         Self::new(RecordTable::Agenda, epoch_key(epoch), agenda)
+    }
+
+    /// A certificate for those who catch up (R35).
+    pub(crate) fn certificate(epoch: u64, certificate: &CommitCertificate) -> Self {
+        let key = certificate_key(epoch, certificate.index);
+        Self::new(RecordTable::Certificates, key, certificate.encode())
     }
 
     /// What a commit decided about the committee; written with it.
@@ -273,6 +293,51 @@ fn read_payload<S: RecordSource>(
         .read(RecordTable::Payloads, &key)
         .map_err(ReadError::Store)?;
     payload.ok_or(ReadError::Damaged(Reject::Payload))
+}
+
+/// The answer to [`crate::Message::FetchCommits`] (R35): records in a row from `first` on, within the limits of an answer.
+///
+/// # Errors
+/// When the store fails.
+pub fn read_commits<S: RecordSource>(
+    source: &S,
+    first: CommitIndex,
+    count: u8,
+) -> Result<Vec<Bytes>, S::Error> {
+    let mut records = Vec::new();
+    let mut left = COMMITS_BYTES_MAX;
+    for index in (first.0..).take(usize::from(count).min(COMMITS_MAX)) {
+        let record = source.read(RecordTable::Commits, &commit_key(CommitIndex(index)))?;
+        let Some(record) = record else { break };
+        if !records.is_empty() && record.len() > left {
+            break;
+        }
+        left = left.saturating_sub(record.len());
+        records.push(record);
+    }
+    Ok(records)
+}
+
+/// The answer to [`crate::Message::FetchCertificate`] from the store (R35): the kept certificate of the least commit at or
+/// above `at_least`.
+///
+/// # Errors
+/// When the store fails.
+pub fn read_certificate<S: RecordSource>(
+    source: &S,
+    epoch: u64,
+    at_least: CommitIndex,
+) -> Result<Option<Bytes>, S::Error> {
+    let mut found = None;
+    let visit = &mut |key: &[u8], value: &[u8]| {
+        if key.starts_with(&epoch.to_be_bytes()) {
+            found = Some(Bytes::copy_from_slice(value));
+        }
+        false
+    };
+    let from = certificate_key(epoch, at_least);
+    source.scan(RecordTable::Certificates, &from, visit)?;
+    Ok(found)
 }
 
 /// Reads an epoch's proofs of equivocation back, by author and round (R12).

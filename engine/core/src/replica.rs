@@ -18,7 +18,7 @@ use crate::id::{CommitIndex, Round, Time, ValidatorIndex};
 use crate::input::{Delivery, Link, Pending};
 use crate::limits::RECORDS_WAITING_MAX;
 use crate::order::Order;
-use crate::output::{Output, PersistTicket};
+use crate::output::{Halt, Output, PersistTicket};
 use crate::record::Record;
 use crate::recover::Recovered;
 use crate::reputation::{Reputation, Standing};
@@ -31,6 +31,7 @@ mod admit;
 mod checks;
 mod ending;
 mod extra_blocks;
+mod install;
 #[cfg(any(test, feature = "testing"))]
 mod lawless;
 mod output_step;
@@ -39,6 +40,7 @@ mod restart;
 mod serve;
 
 use ending::Ending;
+use install::CatchingUp;
 pub use propose::ProposalContent;
 use propose::{InFlight, OwnBlock};
 use serve::Replay;
@@ -101,6 +103,10 @@ pub struct Replica {
     pending: Pending,
     /// Accepted, uncommitted blocks with payload (R9).
     payload_blocks: usize,
+    /// R35.
+    catching_up: CatchingUp,
+    /// More weight than `f` is faulty: nothing more is done.
+    halted: Option<Halt>,
     /// A block signed with our key that we did not make: stop proposing (R37).
     amnesia: bool,
 
@@ -178,8 +184,10 @@ impl Replica {
 
     /// Commit votes arrived in a block that was refused although its header's signature was valid (R25).
     pub fn handle_votes(&mut self, votes: &SignedVotes) {
+        self.note_heard(votes.slot);
         sometimes!(VoteAhead if votes.votes.iter().any(|vote| vote.index > self.last_index()));
         if let Some(certificate) = self.finality.handle_votes(votes) {
+            self.keep_certificate(&certificate);
             self.outputs.push_back(Output::Certified(certificate));
         }
         if self.is_ending() {
@@ -228,6 +236,9 @@ impl Replica {
                 .extend(self.held.pop_front().map(|(_, output)| output));
         }
         self.sign_when_durable();
+        if self.catching_up.run.is_some() {
+            self.settle(now);
+        }
         self.step(now);
     }
 
@@ -256,9 +267,10 @@ impl Replica {
         } else {
             self.fetch.next_deadline()
         };
-        let grant = self.extra.next_grant();
         let [proposal, replay] = [self.proposal_deadline(), self.replay_deadline()];
-        [proposal, fetch, replay, grant].into_iter().flatten().min()
+        let [grant, catch_up] = [self.extra.next_grant(), self.catch_up_deadline()];
+        let due = [proposal, fetch, replay, grant, catch_up];
+        due.into_iter().flatten().min()
     }
 
     /// What a look at the replica shows.
@@ -290,6 +302,15 @@ impl Replica {
             leader_timeout_us: self.clock.leader_timeout_us(),
             amnesia: self.amnesia,
             slashing_alarm: self.ending.as_ref().is_some_and(|ending| ending.alarm),
+            catching_up: self.catching_up.run.is_some(),
+            catch_up_records: self.catching_up.run.as_ref().map_or(0, |run| run.records()),
+            catch_up_blocks: self
+                .catching_up
+                .run
+                .as_ref()
+                .map_or(0, |run| run.open_blocks()),
+            installed_commits: self.catching_up.installed,
+            halted: self.halted,
         }
     }
 
@@ -322,7 +343,8 @@ impl Replica {
             while let Some(block) = self.ready.pop_front() {
                 self.accept(now, block.block());
             }
-            if !self.output_next(now) {
+            let news = self.output_next(now) || self.install_next(now) || self.end_catch_up(now);
+            if !news {
                 break;
             }
         }
@@ -343,6 +365,7 @@ impl Replica {
 
     /// Proposes, fetches and asks for replays when it is time.
     fn step(&mut self, now: Time) {
+        self.catch_up(now);
         self.want_proposal(now);
         self.send_requests(now);
         if cfg!(debug_assertions) {
@@ -435,4 +458,14 @@ pub struct ReplicaStatus {
     /// The epoch has ended, and more stake is shown to have equivocated than may be Byzantine: nobody was slashed, and
     /// operators must act (R30).
     pub slashing_alarm: bool,
+    /// It fetches certified commits (R35).
+    pub catching_up: bool,
+    /// Commit records that it holds for that.
+    pub catch_up_records: usize,
+    /// Blocks that it asks for or holds for that.
+    pub catch_up_blocks: usize,
+    /// Commits installed since the start.
+    pub installed_commits: u64,
+    /// Why it has stopped for good.
+    pub halted: Option<Halt>,
 }

@@ -16,9 +16,9 @@ use probity_core::testing::{
     Committer, Draft, Signing, committee, full_dag, proposal, sign, slots, slots_with_scores,
 };
 use probity_core::{
-    Block, BlockRef, COMMIT_RECORD_VERSION, CommitIndex, CommitRecord, Committee, DecodeError,
-    EvidenceFile, EvidenceFileError, FaultBounds, Message, Mode, Payload, Proposal, Round, Slot,
-    ValidatorIndex,
+    Block, BlockRef, COMMIT_RECORD_VERSION, CommitCertificate, CommitIndex, CommitRecord,
+    Committee, DecodeError, EvidenceFile, EvidenceFileError, FaultBounds, Message, Mode, Payload,
+    Proposal, Round, SignedVotes, Slot, ValidatorIndex,
 };
 
 fn four() -> Committee {
@@ -106,6 +106,14 @@ fn record() -> CommitRecord {
     }
 }
 
+fn certificate(block: &Block) -> CommitCertificate {
+    CommitCertificate {
+        index: CommitIndex(5),
+        digest: Digest([6; 32]),
+        votes: vec![SignedVotes::of(block)],
+    }
+}
+
 fn messages(block: &Block) -> Vec<(&'static str, Bytes)> {
     let refs = || vec![numbered(1), numbered(2)];
     vec![
@@ -129,6 +137,34 @@ fn messages(block: &Block) -> Vec<(&'static str, Bytes)> {
             Message::FetchHistory {
                 above: Round(0x0c0d),
                 refs: refs(),
+            }
+            .encode(),
+        ),
+        (
+            "fetch certificate",
+            Message::FetchCertificate {
+                epoch: 3,
+                at_least: CommitIndex(0x0e0f),
+            }
+            .encode(),
+        ),
+        (
+            "certificate",
+            Message::Certificate(certificate(block).encode()).encode(),
+        ),
+        (
+            "fetch commits",
+            Message::FetchCommits {
+                first: CommitIndex(0x1011),
+                count: 64,
+            }
+            .encode(),
+        ),
+        (
+            "commits",
+            Message::Commits {
+                first: CommitIndex(2),
+                records: vec![record().encode(), Bytes::from_static(b"x")],
             }
             .encode(),
         ),
@@ -322,6 +358,17 @@ fn records_round_trip_and_refuse_what_is_not_canonical() {
     }
 }
 
+fn assert_certificate_is_canonical(bytes: &Bytes) {
+    let certificate = CommitCertificate::decode(bytes).unwrap();
+    assert_eq!(certificate.encode(), bytes);
+    for length in 0..bytes.len() {
+        let cut = CommitCertificate::decode(&bytes.slice(..length));
+        assert!(cut.is_err(), "cut at {length}");
+    }
+    let trailing = Bytes::from([&bytes[..], &[0]].concat());
+    assert!(CommitCertificate::decode(&trailing).is_err());
+}
+
 #[test]
 fn messages_round_trip_and_refuse_what_is_not_canonical() {
     for (name, frame) in messages(&full_block(&four())) {
@@ -332,6 +379,10 @@ fn messages_round_trip_and_refuse_what_is_not_canonical() {
             Message::Block(_) | Message::Fetched(_) | Message::EpochEnd(_)
         ) {
             continue; // the block inside is the verifier's business
+        }
+        if let Message::Certificate(bytes) = message {
+            assert_certificate_is_canonical(&bytes);
+            continue;
         }
         for length in 0..frame.len() {
             assert!(
@@ -345,7 +396,7 @@ fn messages_round_trip_and_refuse_what_is_not_canonical() {
         );
     }
     assert!(Message::decode(&Bytes::new()).is_err());
-    for tag in (0..=u8::MAX).filter(|tag| !(1..=7).contains(tag)) {
+    for tag in (0..=u8::MAX).filter(|tag| !(1..=11).contains(tag)) {
         assert!(
             Message::decode(&Bytes::from(vec![tag, 0, 0, 0, 0])).is_err(),
             "tag {tag}"

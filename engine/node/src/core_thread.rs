@@ -10,12 +10,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use crossbeam::channel::{Receiver, Sender};
 use parking_lot::Mutex;
 use probity_core::crypto::Keypair;
 use probity_core::{
-    BlockRef, Change, Delivery, EpochEnd, EpochRule, Link, Pending, PersistTicket, Replica,
-    ReplicaStatus, Round, SignedVotes, Time, ValidatorIndex, VerifiedBlock,
+    BlockRef, Change, CommitCertificate, CommitIndex, Delivery, EpochEnd, EpochRule, Link, Pending,
+    PersistTicket, Replica, ReplicaStatus, Round, SignedVotes, Time, ValidatorIndex, VerifiedBlock,
 };
 
 use crate::chronicle::Chronicle;
@@ -55,6 +56,14 @@ pub(crate) enum Input {
     NotHeld(Arc<Peer>, Vec<BlockRef>),
     /// A peer asks for own blocks of this epoch after a round.
     Replay(Arc<Peer>, u64, Round),
+    /// A peer asks for the certificate of an epoch's commit, or of a later one (R35).
+    FetchCertificate(Arc<Peer>, u64, CommitIndex),
+    /// A certificate verified in this epoch, or the word that the peer has none.
+    Certificate(Arc<Peer>, Option<(u64, Arc<CommitCertificate>)>),
+    /// A peer asks for so many commit records.
+    FetchCommits(Arc<Peer>, CommitIndex, u8),
+    /// A peer sends commit records.
+    Commits(Arc<Peer>, CommitIndex, Vec<Bytes>),
     /// How the epoch ended, verified.
     EpochEnd(Arc<Peer>, Arc<EpochEnd>),
     /// How the epoch after it ended, not verified.
@@ -120,6 +129,11 @@ pub(crate) struct Core {
     last_ticket: PersistTicket,
     ticket_base: u64,
     pending: Pending,
+    /// Whether the application was too far behind for commits to be installed.
+    lagged: bool,
+    /// When the last commit was output; others were shown to be two epochs further since.
+    progressed_at: Instant,
+    is_overtaken: bool,
     /// Chunks whose block was not ordered, in the order of their rounds.
     handed_back: Vec<Arc<Chunk>>,
     /// Changes to ask for, and those in own blocks whose end is not known.
@@ -149,6 +163,9 @@ impl Core {
             last_ticket: PersistTicket::default(),
             ticket_base: 0,
             pending: Pending::None,
+            lagged: false,
+            progressed_at: Instant::now(),
+            is_overtaken: false,
             handed_back: Vec::new(),
             changes: VecDeque::new(),
             proposed_changes: BTreeMap::new(),
@@ -197,6 +214,7 @@ impl Core {
             self.handle(now, input);
         }
         self.look_at_pending(now);
+        self.look_at_lag(now);
         if let Some(replica) = &mut self.replica
             && replica.next_deadline().is_some_and(|at| at <= now)
         {
@@ -213,8 +231,24 @@ impl Core {
             Input::FetchHistory(from, above, refs) => {
                 return self.take_fetch(&from, (Some(above), refs));
             }
-            Input::Block(..) | Input::Votes(..) | Input::NotHeld(..) | Input::Replay(..) => {}
+            Input::FetchCommits(from, first, count) => {
+                let request = Request::Commits { first, count };
+                return self.take_request(&from, request);
+            }
+            Input::FetchCertificate(from, epoch, at_least) => {
+                return self.take_fetch_certificate(&from, (epoch, at_least));
+            }
+            Input::Block(..)
+            | Input::Votes(..)
+            | Input::NotHeld(..)
+            | Input::Replay(..)
+            | Input::Certificate(..)
+            | Input::Commits(..) => self.take_epochs_own(now, input),
         }
+    }
+
+    /// What only a member says, and only to a replica.
+    fn take_epochs_own(&mut self, now: Time, input: Input) {
         let running = self.epoch.number();
         let Some(replica) = &mut self.replica else {
             return;
@@ -240,12 +274,26 @@ impl Core {
                     replica.handle_replay(index, after);
                 }
             }
+            Input::Certificate(from, certificate) => {
+                if let Some(from) = self.epoch.index(&from) {
+                    let own = certificate.filter(|(epoch, _)| *epoch == running);
+                    let own = own.map(|(_, certificate)| certificate);
+                    replica.handle_certificate(now, from, own.as_ref());
+                }
+            }
+            Input::Commits(from, first, records) => {
+                if let Some(from) = self.epoch.index(&from) {
+                    replica.handle_commits(now, from, (first, &records));
+                }
+            }
             Input::Block(..)
             | Input::Votes(..)
             | Input::Link(..)
             | Input::Fetch(..)
             | Input::FetchHistory(..)
             | Input::Replay(..)
+            | Input::FetchCertificate(..)
+            | Input::FetchCommits(..)
             | Input::EpochEnd(..)
             | Input::LaterEnd(..) => {}
         }
@@ -262,6 +310,31 @@ impl Core {
                 replica.handle_fetch_history(from, above, refs);
             }
             (None, _, _) | (_, None, _) => self.hands.serve.push(from, Request::Blocks(refs)),
+        }
+    }
+
+    /// The newest certificate is the replica's; all others are in storage (R35).
+    fn take_fetch_certificate(&mut self, from: &Arc<Peer>, (epoch, at_least): (u64, CommitIndex)) {
+        match (&mut self.replica, self.epoch.index(from)) {
+            (Some(replica), Some(index)) if epoch == self.epoch.number() => {
+                if may_ask(&self.hands, from) {
+                    replica.handle_fetch_certificate(index, at_least);
+                }
+            }
+            (_, _) => {
+                let request = Request::Certificate {
+                    epoch,
+                    at_least,
+                    newest: None,
+                };
+                self.take_request(from, request);
+            }
+        }
+    }
+
+    fn take_request(&self, from: &Arc<Peer>, request: Request) {
+        if may_ask(&self.hands, from) {
+            self.hands.serve.push(from, request);
         }
     }
 
@@ -300,6 +373,26 @@ impl Core {
             if let Some(replica) = &mut self.replica {
                 replica.handle_pending(now, pending);
             }
+        }
+    }
+
+    /// R35: nothing is installed that the application could not take.
+    fn look_at_lag(&mut self, now: Time) {
+        let lags = !self.may_propose_payload();
+        if lags != self.lagged {
+            self.lagged = lags;
+            self.tell_lag(now);
+        }
+    }
+
+    fn tell_lag(&mut self, now: Time) {
+        let intake = if self.lagged {
+            probity_core::Intake::Closed
+        } else {
+            probity_core::Intake::Open
+        };
+        if let Some(replica) = &mut self.replica {
+            replica.handle_intake(now, intake);
         }
     }
 

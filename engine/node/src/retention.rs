@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use probity_core::record::{RecordTable, commit_key, epoch_key, round_key};
+use probity_core::record::{RecordTable, certificate_key, commit_key, epoch_key, round_key};
 use probity_core::{CommitIndex, CommitRecord, Round};
 use probity_storage::{Batch, Scan, Storage, StorageError};
 
@@ -141,6 +141,8 @@ impl Retention {
         for blocks in [RecordTable::Headers, RecordTable::Payloads] {
             batch.remove_range(table(blocks), round_key(0, Round::GENESIS), to.clone());
         }
+        let certified = certificate_key(mark.epoch, mark.index);
+        batch.remove_range(table(RecordTable::Certificates), Bytes::new(), certified);
         // What exists once an epoch is of no use without its commits; its end, its notes and its evidence stay.
         for once in [
             RecordTable::Own,

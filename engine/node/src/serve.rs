@@ -1,4 +1,4 @@
-//! Answers peers that ask for stored blocks, on a thread of its own: reading is slow, deciding is not.
+//! Answers peers that ask for stored blocks and commits, on a thread of its own: reading is slow, deciding is not.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -6,8 +6,13 @@ use std::time::Instant;
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 use probity_core::crypto::Digest;
 use probity_core::limits::{REPLAY_BLOCKS_MAX, REPLAY_BYTES_MAX};
-use probity_core::record::{RecordSource as _, RecordTable, epoch_key, read_block, round_key};
-use probity_core::{BlockRef, Message, Round, ValidatorIndex, VerifiedBlock};
+use probity_core::record::{
+    RecordSource as _, RecordTable, epoch_key, read_block, read_certificate, read_commits,
+    round_key,
+};
+use probity_core::{
+    BlockRef, CommitCertificate, CommitIndex, Message, Round, ValidatorIndex, VerifiedBlock,
+};
 use probity_transport::Lane;
 
 use crate::health::{Health, NAP};
@@ -19,6 +24,9 @@ use crate::records::Records;
 /// Requests of all peers that may wait; each has few of them.
 const WAITING_MAX: usize = 4096;
 
+/// How far back blocks are looked for, the running epoch included; retention may have left fewer.
+const EPOCHS_SERVED: usize = 8;
+
 /// What a peer asked for.
 pub(crate) enum Request {
     /// These blocks.
@@ -27,6 +35,14 @@ pub(crate) enum Request {
     Replay(u64, Round),
     /// How an epoch ended (R32).
     EpochEnd(u64),
+    /// Of an epoch, the certificate of the least commit from this one on that is kept, else the newest (R35).
+    Certificate {
+        epoch: u64,
+        at_least: CommitIndex,
+        newest: Option<Arc<CommitCertificate>>,
+    },
+    /// Commit records (R35).
+    Commits { first: CommitIndex, count: u8 },
 }
 
 /// Where the core and the verifying threads put requests.
@@ -96,23 +112,28 @@ impl Server {
                 Request::Blocks(refs) => self.send_blocks(&to, refs),
                 Request::Replay(epoch, after) => self.replay(&to, (epoch, after)),
                 Request::EpochEnd(epoch) => self.send_end(&to, epoch),
+                Request::Certificate {
+                    epoch,
+                    at_least,
+                    newest,
+                } => self.send_certificate(&to, (epoch, at_least), newest),
+                Request::Commits { first, count } => self.send_commits(&to, first, count),
             }
         }
     }
 
-    /// The running epoch, and the one before: its blocks are served on (R32).
+    /// From the running epoch, or from one before: those who catch up need them (R32, R35).
     fn read(&self, reference: &BlockRef) -> Option<VerifiedBlock> {
         let running = self.links.epoch().number();
-        [Some(running), running.checked_sub(1)]
-            .into_iter()
-            .flatten()
-            .find_map(|epoch| {
-                let found = read_block(&self.records, epoch, reference);
-                found.unwrap_or_else(|why| {
-                    tracing::warn!(?reference, ?why, "a stored block cannot be read");
-                    None
-                })
+        let epochs = (0..=running).rev().take(EPOCHS_SERVED);
+        let read = |epoch| {
+            let found = read_block(&self.records, epoch, reference);
+            found.unwrap_or_else(|why| {
+                tracing::warn!(?reference, ?why, "a stored block cannot be read");
+                None
             })
+        };
+        epochs.into_iter().find_map(read)
     }
 
     fn send_blocks(&self, to: &Peer, refs: Vec<BlockRef>) {
@@ -136,13 +157,40 @@ impl Server {
     fn send_end(&self, to: &Peer, epoch: u64) {
         match self.records.read(RecordTable::EpochEnd, &epoch_key(epoch)) {
             Ok(Some(end)) => {
-                to.allowance.charge(Instant::now(), end.len());
-                self.links
-                    .send(to, Lane::Control, Message::EpochEnd(end).encode());
+                self.answer(to, Lane::Control, &Message::EpochEnd(end));
             }
             Ok(None) => {}
             Err(why) => tracing::warn!(%why, epoch, "an epoch's end cannot be read"),
         }
+    }
+
+    fn send_certificate(
+        &self,
+        to: &Peer,
+        (epoch, at_least): (u64, CommitIndex),
+        newest: Option<Arc<CommitCertificate>>,
+    ) {
+        let kept = read_certificate(&self.records, epoch, at_least).unwrap_or_else(|why| {
+            tracing::warn!(%why, "certificates cannot be read");
+            None
+        });
+        let newest = || newest.map(|newest| newest.encode());
+        let certificate = kept.or_else(newest).unwrap_or_default();
+        self.answer(to, Lane::Control, &Message::Certificate(certificate));
+    }
+
+    fn send_commits(&self, to: &Peer, first: CommitIndex, count: u8) {
+        let records = read_commits(&self.records, first, count).unwrap_or_else(|why| {
+            tracing::warn!(%why, "commits cannot be read");
+            Vec::new()
+        });
+        self.answer(to, Lane::CatchUp, &Message::Commits { first, records });
+    }
+
+    fn answer(&self, to: &Peer, lane: Lane, message: &Message) {
+        let frame = message.encode();
+        to.allowance.charge(Instant::now(), frame.len());
+        self.links.send(to, lane, frame);
     }
 
     fn replay(&self, to: &Peer, (epoch, after): (u64, Round)) {

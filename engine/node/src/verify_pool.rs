@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use crossbeam::channel::{Receiver, Sender};
-use probity_core::{EpochEnd, Link, Message, PROTOCOL_VERSION, Round, name_block, verify_block};
+use probity_core::{
+    CommitCertificate, EpochEnd, Link, Message, PROTOCOL_VERSION, Round, name_block, verify_block,
+};
 use probity_transport::{Event, InboxReceiver, Lane, RecvStatus};
 
 use crate::core_thread::Input;
@@ -65,6 +67,7 @@ enum Origin {
 enum Item {
     Block(Bytes, Origin),
     EpochEnd(Bytes),
+    Certificate(Bytes),
     Request(Input),
     Link(Input),
 }
@@ -156,6 +159,7 @@ impl Verifier {
                 Item::Request(input) | Item::Link(input) => Some(input),
                 Item::Block(bytes, origin) => self.take_block(&from, &bytes, origin),
                 Item::EpochEnd(bytes) => self.take_end(&from, &bytes),
+                Item::Certificate(bytes) => self.take_certificate(&from, &bytes),
             };
             if let Some(input) = input {
                 // The core is gone only when the node stops.
@@ -199,7 +203,8 @@ impl PeerQueue {
 impl Item {
     fn bytes(&self) -> usize {
         match self {
-            Self::Block(bytes, _) | Self::EpochEnd(bytes) => bytes.len(),
+            Self::Block(bytes, _) | Self::EpochEnd(bytes) | Self::Certificate(bytes) => bytes.len(),
+            Self::Request(Input::Commits(_, _, records)) => records.iter().map(Bytes::len).sum(),
             Self::Request(_) | Self::Link(_) => 0,
         }
     }
@@ -229,6 +234,19 @@ impl Verifier {
             Ok(Message::NotHeld(refs)) => Some(Item::Request(Input::NotHeld(peer(), refs))),
             Ok(Message::Replay { epoch, after }) => self.read_replay(from, (epoch, after)),
             Ok(Message::EpochEnd(bytes)) => Some(Item::EpochEnd(bytes)),
+            Ok(Message::FetchCertificate { epoch, at_least }) => Some(Item::Request(
+                Input::FetchCertificate(peer(), epoch, at_least),
+            )),
+            Ok(Message::Certificate(bytes)) if bytes.is_empty() => {
+                Some(Item::Request(Input::Certificate(peer(), None)))
+            }
+            Ok(Message::Certificate(bytes)) => Some(Item::Certificate(bytes)),
+            Ok(Message::FetchCommits { first, count }) => {
+                Some(Item::Request(Input::FetchCommits(peer(), first, count)))
+            }
+            Ok(Message::Commits { first, records }) => {
+                Some(Item::Request(Input::Commits(peer(), first, records)))
+            }
             Err(why) => {
                 let epoch = self.links.epoch();
                 tracing::debug!(peer = ?from.id, %why, "a frame is no message");
@@ -323,6 +341,19 @@ impl Verifier {
                 votes.map(|votes| Input::Votes(epoch.number(), votes))
             }
         }
+    }
+
+    /// R35: what reaches the core is proved. A certificate of another epoch comes late, and is as good as none.
+    fn take_certificate(&self, from: &Arc<Peer>, bytes: &Bytes) -> Option<Input> {
+        let epoch = self.links.epoch();
+        let certificate = CommitCertificate::decode(bytes).ok();
+        let certificate = certificate.filter(|it| it.verify(epoch.committee()));
+        if certificate.is_none() {
+            tracing::debug!(peer = ?from.id, "a certificate does not hold");
+            self.metrics.reject(&epoch.label(from), "certificate");
+        }
+        let certificate = (epoch.number(), Arc::new(certificate?));
+        Some(Input::Certificate(Arc::clone(from), Some(certificate)))
     }
 
     /// R32: an end is verified in its sender's turn. That of the epoch after the running one only the core can

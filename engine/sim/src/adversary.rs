@@ -4,8 +4,8 @@
 //! signed, decide what goes to whom, add frames of its own making, and swallow what arrives. It signs with its own
 //! key alone. A sin that does nothing is an honest validator.
 //!
-//! Two more belong here once the core has what they attack: one that lies to whoever catches up (R35), next to
-//! `fetch_liar`, and one that equivocates where the leader schedule changes (R29), next to `equivocator`.
+//! One more belongs here once the core has what it attacks: one that equivocates where the leader schedule changes
+//! (R29), next to `equivocator`.
 
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use probity_core::{Block, Header, Message, Payload, ValidatorIndex};
 
 use crate::random::Random;
 
+mod catch_up_liar;
 mod clock_liar;
 mod collected_poisoner;
 mod double_voter;
@@ -163,6 +164,11 @@ pub const SINS: &[Named] = &[
         name: "fetch-liar",
         about: "holds nothing, or answers with other blocks than those asked for",
         make: fetch_liar::make,
+    },
+    Named {
+        name: "catch-up-liar",
+        about: "whoever catches up gets records with gaps, too few, too many, false ones, or nothing",
+        make: catch_up_liar::make,
     },
     Named {
         name: "evidence-spammer",

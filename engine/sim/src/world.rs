@@ -358,7 +358,11 @@ impl World {
                 }
             }
             Event::Tick { process, life } => {
-                if self.processes[process].is_alive(life) {
+                // A tick that an earlier deadline has replaced would be followed by another one, for ever. One that was
+                // due in a pause is late.
+                let tick_at = self.processes[process].tick_at;
+                let due = tick_at.is_some_and(|tick_at| tick_at <= self.now);
+                if due && self.processes[process].is_alive(life) {
                     self.processes[process].tick_at = None;
                     let now = self.now;
                     self.with(process, |replica| replica.handle_tick(now));

@@ -6,8 +6,8 @@ use bytes::{Bytes, BytesMut};
 use probity_core::block::{CommitVote, EquivocationProof, genesis_ref};
 use probity_core::crypto::Digest;
 use probity_core::{
-    Block, BlockRef, COMMIT_RECORD_VERSION, CommitIndex, CommitRecord, Header, Message,
-    PROTOCOL_VERSION, Payload, Proposal, Round, Slot, ValidatorIndex,
+    Block, BlockRef, COMMIT_RECORD_VERSION, CommitCertificate, CommitIndex, CommitRecord, Header,
+    Message, PROTOCOL_VERSION, Payload, Proposal, Round, SignedVotes, Slot, ValidatorIndex,
 };
 use probity_fuzz::committee::{VALIDATORS, committee, keypair};
 use probity_transport::{FRAME_BYTES_MAX, encode_frame};
@@ -224,7 +224,49 @@ fn messages(blocks: &Blocks) -> Vec<(&'static str, Bytes)> {
             }
             .encode(),
         ),
+        (
+            "fetch-certificate",
+            Message::FetchCertificate {
+                epoch: 0,
+                at_least: CommitIndex(9),
+            }
+            .encode(),
+        ),
+        (
+            "certificate",
+            Message::Certificate(certificate(blocks).encode()).encode(),
+        ),
+        (
+            "no-certificate",
+            Message::Certificate(Bytes::new()).encode(),
+        ),
+        (
+            "fetch-commits",
+            Message::FetchCommits {
+                first: CommitIndex(3),
+                count: 64,
+            }
+            .encode(),
+        ),
+        (
+            "commits",
+            Message::Commits {
+                first: CommitIndex(3),
+                records: vec![commit_record(blocks).encode(); 2],
+            }
+            .encode(),
+        ),
     ]
+}
+
+/// A certificate with the votes of three validators.
+fn certificate(blocks: &Blocks) -> CommitCertificate {
+    let voters = blocks.second.iter().take(3);
+    CommitCertificate {
+        index: CommitIndex(3),
+        digest: digest(3),
+        votes: voters.map(SignedVotes::of).collect(),
+    }
 }
 
 /// A commit of the first two rounds.

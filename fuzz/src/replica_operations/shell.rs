@@ -219,7 +219,8 @@ impl Shell {
             Output::Send { to, message } => self.check_send(to, message),
             Output::SendBlock { to, .. } => assert_ne!(to, ME),
             Output::Serve { refs, .. } => assert!(!refs.is_empty()),
-            Output::ServeReplay { .. } => {}
+            Output::ServeReplay { .. } | Output::ServeCertificate { .. } => {}
+            Output::Halted(halt) => panic!("nobody lies about commits here: {halt:?}"),
             Output::Commit(commit) => self.check_commit(&commit),
             Output::Outcome { round, outcome } => {
                 self.reached.collected_blocks += usize::from(outcome == Outcome::Collected);

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::change::Charter;
-use crate::block::{CommitVote, Slot};
-use crate::codec::{COMMIT_VOTE_BYTES, DecodeError, ListOf, Put, Reader};
+use crate::block::CommitVote;
+use crate::codec::{DecodeError, Reader};
 use crate::commit::{CommitRecord, digest_of};
 use crate::committee::{Committee, Tally};
-use crate::finality::CommitCertificate;
-use crate::id::{CommitIndex, Round, ValidatorIndex};
-use crate::limits::{COMMIT_VOTES_MAX, FRAME_BYTES_MAX, VALIDATORS_MAX};
+use crate::finality::{CommitCertificate, put_signed_votes, read_signed_votes};
+use crate::id::CommitIndex;
+use crate::limits::FRAME_BYTES_MAX;
 use crate::record::Record;
 use crate::verify::SignedVotes;
 
@@ -98,18 +98,7 @@ impl EpochEnd {
         bytes.put_u32_le(u32::try_from(record.len()).expect("a record fits a frame"));
         bytes.put_slice(&record);
         self.charter.put(&mut bytes);
-        let votes = &self.certificate.votes;
-        bytes.put_u16_le(u16::try_from(votes.len()).expect("at most 256 votes"));
-        for vote in votes {
-            bytes.put_u32_le(vote.slot.round.0);
-            bytes.put_u16_le(vote.slot.author.0);
-            bytes.put_slice(vote.body_digest.as_bytes());
-            bytes.put_u8(u8::try_from(vote.votes.len()).expect("at most 8 votes"));
-            vote.votes
-                .iter()
-                .for_each(|vote| bytes.put_commit_vote(vote));
-            bytes.put_slice(&vote.signature.0);
-        }
+        put_signed_votes(&mut bytes, &self.certificate.votes);
         bytes.freeze()
     }
 
@@ -139,13 +128,7 @@ impl EpochEnd {
         let digest = digest_of(&record);
         let record = CommitRecord::decode(&record)?;
         let charter = Charter::read(&mut reader)?;
-        let count = usize::from(reader.u16()?);
-        let votes = ListOf {
-            what: "votes",
-            item_bytes: 4 + 2 + 32 + 1 + 64,
-            allowed: VALIDATORS_MAX,
-        };
-        let votes = reader.list(count, votes, read_signed_votes)?;
+        let votes = read_signed_votes(&mut reader)?;
         reader.finish()?;
         Ok(Self {
             certificate: CommitCertificate {
@@ -157,24 +140,4 @@ impl EpochEnd {
             charter,
         })
     }
-}
-
-fn read_signed_votes(reader: &mut Reader<'_>) -> Result<SignedVotes, DecodeError> {
-    let slot = Slot {
-        round: Round(reader.u32()?),
-        author: ValidatorIndex(reader.u16()?),
-    };
-    let body_digest = reader.digest()?;
-    let count = usize::from(reader.u8()?);
-    let votes = ListOf {
-        what: "votes",
-        item_bytes: COMMIT_VOTE_BYTES,
-        allowed: COMMIT_VOTES_MAX,
-    };
-    Ok(SignedVotes {
-        slot,
-        body_digest,
-        votes: reader.list(count, votes, Reader::commit_vote)?,
-        signature: reader.signature()?,
-    })
 }

@@ -19,6 +19,9 @@ impl Replica {
         let Delivery { from, block } = delivery;
         let reference = block.block().reference();
         self.handle_votes(&SignedVotes::of(block.block()));
+        if self.take_for_catch_up(now, from, &block) {
+            return;
+        }
         if self.fetch.len() > 0 {
             self.fetch.handle_sign_of_life(now, from);
         }
@@ -167,7 +170,7 @@ impl Replica {
 
     /// R37: a block under our key that we did not make, or no longer know, means that the disk forgot or that the key
     /// runs twice. Signing on could equivocate, also what is under way: it may be the second block of that very slot.
-    fn suspect_amnesia(&mut self, block: &Block) {
+    pub(super) fn suspect_amnesia(&mut self, block: &Block) {
         let gone = block.round() <= self.dag.gc_round() && block.round() <= self.own_round;
         let resigning = self
             .in_flight
@@ -195,7 +198,11 @@ pub(super) fn accept(replica: &mut Replica, now: Time, block: &Arc<Block>) {
         replica.records.extend(Record::payload(block));
     }
     let id = replica.insert_accepted(now, block);
-    replica.order.handle_accepted(&replica.dag, id);
+    if replica.catching_up.order_waits {
+        replica.order.handle_installed(&replica.dag, id);
+    } else {
+        replica.order.handle_accepted(&replica.dag, id);
+    }
     replica.fetch.forget(&reference);
     for (_, child) in replica.suspended.handle_available(&reference) {
         sometimes!(FreedByParent);

@@ -62,7 +62,7 @@ impl Replica {
         for block in blocks {
             let refused = self.extra.is_refused(&block);
             if refused && self.payer(&block, BLOCK_BYTES_MAX).is_some() {
-                self.extra.retry(&block);
+                self.extra.forget(&block);
                 self.fetch.hurry(now, &block);
                 sometimes!(ExtraRetried);
             }

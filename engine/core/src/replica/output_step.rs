@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::block::{BlockRef, Slot};
 use crate::commit::{COMMIT_RECORD_VERSION, Commit, CommitRecord, CommittedBlock, digest_of};
 use crate::crypto::Digest;
@@ -9,16 +11,38 @@ use crate::dag::BlockId;
 use crate::id::{CommitIndex, Round, Time};
 use crate::order::linearize::{linearize, timestamp_ms};
 use crate::order::{Decision, Path};
-use crate::output::{Outcome, Output};
+use crate::output::{Halt, Outcome, Output};
 use crate::record::Record;
 use crate::reputation::{Leadership, Scored};
 
 use super::Replica;
 
+/// What decided a leader's slot.
+#[derive(Clone, Copy)]
+pub(super) enum DecidedBy {
+    /// R16, R17.
+    Rules(Path),
+    /// R35: a certificate, and the record with this digest.
+    Certificate(Digest),
+}
+
+impl DecidedBy {
+    /// How the commit was decided; none if by a certificate, which has to name what the rules make of the leader.
+    fn path(self, record: &CommitRecord, digest: Digest) -> Result<Option<Path>, Halt> {
+        match self {
+            Self::Rules(path) => Ok(Some(path)),
+            Self::Certificate(certified) if certified == digest => Ok(None),
+            Self::Certificate(_) => Err(Halt::Unfounded {
+                index: record.index,
+            }),
+        }
+    }
+}
+
 impl Replica {
     /// Outputs the next slot if it is decided; whether it was.
     pub(super) fn output_next(&mut self, now: Time) -> bool {
-        if self.is_ending() {
+        if self.is_ending() || self.catching_up.order_waits || self.halted.is_some() {
             return false;
         }
         let Some(next) = self.order.next_output() else {
@@ -26,7 +50,10 @@ impl Replica {
         };
         let slot = next.slot;
         let committed = match next.decided.decision {
-            Decision::Commit(leader) => Some(self.output_commit(leader, next.decided.path)),
+            Decision::Commit(leader) => {
+                let decided = DecidedBy::Rules(next.decided.path);
+                self.output_commit(leader, decided).ok()
+            }
             Decision::Skip => {
                 self.skipped.push(slot);
                 None
@@ -49,7 +76,14 @@ impl Replica {
     }
 
     /// R19, R21: linearises, stamps, scores, records, and holds the commit until it is durable.
-    fn output_commit(&mut self, leader: BlockId, path: Path) -> (Round, Leadership) {
+    ///
+    /// # Errors
+    /// When a certificate names another record than the one that the rules make of the leader.
+    pub(super) fn output_commit(
+        &mut self,
+        leader: BlockId,
+        decided: DecidedBy,
+    ) -> Result<(Round, Leadership), Halt> {
         let before_first = self.origin.timestamp_ms;
         let last = self.last.as_ref();
         let previous_ms = last.map_or(before_first, |(last, _)| last.timestamp_ms);
@@ -82,8 +116,14 @@ impl Replica {
             reputation: self.reputation.digest(),
             next: Digest::ZERO,
         };
+        let written = self.records.len();
         let next = self.progress(&mut record, &ordered);
-        let digest = self.write_down(&record);
+        let agenda = self.records.split_off(written);
+        let encoded = record.encode();
+        let digest = digest_of(&encoded);
+        let path = decided.path(&record, digest)?;
+        self.records.extend(agenda);
+        self.write_down(&record, encoded);
         let mut blocks = Vec::with_capacity(ordered.len());
         let mut outcomes = Vec::new();
         for (id, reference, void) in ordered {
@@ -105,7 +145,7 @@ impl Replica {
             record,
             digest,
             blocks,
-            path: Some(path),
+            path,
         });
         self.hold(Output::Commit(Arc::clone(&commit)));
         outcomes.into_iter().for_each(|outcome| self.hold(outcome));
@@ -113,18 +153,15 @@ impl Replica {
         if let Some(next) = next {
             self.begin_ending(commit.record.clone(), digest, next);
         }
-        (leader_ref.round, leadership)
+        Ok((leader_ref.round, leadership))
     }
 
-    /// The commit's records, and its digest.
-    fn write_down(&mut self, record: &CommitRecord) -> Digest {
-        let encoded = record.encode();
-        let digest = digest_of(&encoded);
+    /// The commit's records.
+    fn write_down(&mut self, record: &CommitRecord, encoded: Bytes) {
         self.records.extend(Record::commit(record, encoded));
         let snapshot = self.reputation.snapshot(record.index, record.leader.round);
         let snapshot = snapshot.map(|bytes| Record::reputation(record.epoch, bytes));
         self.records.extend(snapshot);
-        digest
     }
 
     /// R26 to R29, from the headers of the blocks that a commit orders.

@@ -63,8 +63,11 @@ impl Replica {
     fn turn(&self, now: Time) -> Turn {
         let round = self.next_round();
         let frontier = self.clock.frontier();
-        let busy =
-            self.in_flight.is_some() || self.wanted.is_some() || self.amnesia || self.is_over();
+        let stopped = self.amnesia || self.halted.is_some() || self.is_over();
+        let busy = self.in_flight.is_some()
+            || self.wanted.is_some()
+            || stopped
+            || self.catching_up.order_waits;
         if busy || round > frontier {
             return Turn::Later;
         }

@@ -22,7 +22,7 @@ use crate::round_clock::RoundClock;
 use crate::suspended::Suspended;
 use crate::verify::SignedVotes;
 
-use super::{Replay, Replica, ReplicaConfig};
+use super::{CatchingUp, Replay, Replica, ReplicaConfig};
 
 pub(super) fn start(config: ReplicaConfig, recovered: Recovered, now: Time) -> Replica {
     let mut replica = empty(config, &recovered, now);
@@ -71,6 +71,8 @@ pub(super) fn empty(config: ReplicaConfig, recovered: &Recovered, now: Time) -> 
         own_payload_bytes: 0,
         pending: Pending::None,
         payload_blocks: 0,
+        catching_up: CatchingUp::new(validators, now),
+        halted: None,
         amnesia: false,
         wake_at: None,
         origin: recovered.origin,

@@ -32,6 +32,9 @@ impl Replica {
     /// R34: on a new link, and again while the peer is far ahead. What is collected here is not asked for: it would not be
     /// taken, and would keep what is needed from fitting into the answer.
     pub(super) fn ask_replay(&mut self, now: Time, peer: ValidatorIndex) {
+        if self.catching_up.order_waits {
+            return; // What it would send is fetched already, by the commits (R35).
+        }
         let replay = &mut self.replays[peer.position()];
         let after = replay.highest.max(self.dag.gc_round());
         replay.asked_at = now;
@@ -77,6 +80,9 @@ impl Replica {
     }
 
     pub(super) fn replay_deadline(&self) -> Option<Time> {
+        if self.catching_up.order_waits {
+            return None;
+        }
         let behind = |author: &ValidatorIndex| {
             self.replays[author.position()].behind && self.connected.contains(*author)
         };
@@ -133,7 +139,9 @@ impl Replica {
 
     /// Sends what is due: block requests, and replays that came to nothing.
     pub(super) fn send_requests(&mut self, now: Time) {
-        self.ask_when_stalled(now);
+        if !self.catching_up.order_waits {
+            self.ask_when_stalled(now);
+        }
         self.grant_extra(now);
         if self.replay_deadline().is_some_and(|due| due <= now) {
             for author in self.committee.indices() {
@@ -206,6 +214,9 @@ impl Replica {
     pub fn handle_not_held(&mut self, now: Time, from: ValidatorIndex, refs: &[BlockRef]) {
         refs.iter()
             .for_each(|reference| self.fetch.handle_not_held(now, from, reference));
+        if let Some(catch_up) = &mut self.catching_up.run {
+            catch_up.handle_not_held(from, refs);
+        }
         self.step(now);
     }
 

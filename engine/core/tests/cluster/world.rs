@@ -318,7 +318,9 @@ impl World {
                 assert_eq!(commit.index().0, expected, "indices have no gap");
                 self.nodes[at].commits.push(commit);
             }
-            Output::Outcome { .. }
+            Output::Halted(halt) => panic!("{halt:?}"),
+            Output::ServeCertificate { .. }
+            | Output::Outcome { .. }
             | Output::Evidence(_)
             | Output::Change { .. }
             | Output::EpochEnded(_) => {}
@@ -433,6 +435,10 @@ impl World {
             Message::NotHeld(refs) => replica.handle_not_held(now, sender, &refs),
             Message::Replay { after, .. } => replica.handle_replay(sender, after),
             Message::EpochEnd(_) => unreachable!("the committee is fixed"),
+            Message::FetchCertificate { .. }
+            | Message::Certificate(_)
+            | Message::FetchCommits { .. }
+            | Message::Commits { .. } => {} // Nobody here holds what was collected.
         });
     }
 

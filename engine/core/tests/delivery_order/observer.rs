@@ -204,6 +204,8 @@ impl<'a> Observer<'a> {
             | Output::SendBlock { .. }
             | Output::Serve { .. }
             | Output::ServeReplay { .. }
+            | Output::ServeCertificate { .. }
+            | Output::Halted(_)
             | Output::Broadcast(_)
             | Output::Outcome { .. }
             | Output::Evidence(_)

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use probity_core::crypto::Digest;
-use probity_core::record::{RecordSource, RecordTable, read_block};
+use probity_core::record::{RecordSource, RecordTable, read_block, read_certificate, read_commits};
 use probity_core::testing::{VALID_CHECK, keypair};
 use probity_core::{
-    Block, BlockRef, Change, ChangeOutcome, Commit, Committee, Delivery, EpochEnd, EpochRule,
-    EquivocationProof, FixedCommittee, Link, Message, Outcome, Output, Payload, PayloadRoom,
-    PersistTicket, ProposalContent, Recovered, Replica, ReplicaConfig, ReplicaStatus, Round, Time,
-    ValidatorIndex, VotedChanges, limits, verify_block,
+    Block, BlockRef, Change, ChangeOutcome, Commit, CommitCertificate, Committee, Delivery,
+    EpochEnd, EpochRule, EquivocationProof, FixedCommittee, Halt, Link, Message, Outcome, Output,
+    Payload, PayloadRoom, PersistTicket, ProposalContent, Recovered, Replica, ReplicaConfig,
+    ReplicaStatus, Round, Time, ValidatorIndex, VotedChanges, limits, verify_block,
 };
 
 /// Records as a store would hold them.
@@ -70,6 +70,8 @@ pub(crate) struct Hand {
     pub(crate) changes: Vec<(Change, ChangeOutcome)>,
     /// How epochs ended.
     pub(crate) ends: Vec<Arc<EpochEnd>>,
+    /// Why it has stopped for good.
+    pub(crate) halted: Option<Halt>,
     /// Proofs of equivocation that it reported.
     pub(crate) accused: Vec<EquivocationProof>,
     /// Proposals that it wanted.
@@ -125,6 +127,7 @@ impl Hand {
             outcomes: Vec::new(),
             changes: Vec::new(),
             ends: Vec::new(),
+            halted: None,
             accused: Vec::new(),
             wanted: Vec::new(),
             to_sign: Vec::new(),
@@ -192,6 +195,31 @@ impl Hand {
             }
             Message::NotHeld(refs) => self.replica.handle_not_held(self.now, from, refs),
             Message::Replay { after, .. } => self.replica.handle_replay(from, *after),
+            Message::FetchCertificate { at_least, .. } => {
+                self.replica.handle_fetch_certificate(from, *at_least);
+            }
+            Message::Certificate(bytes) => {
+                let certificate = (!bytes.is_empty()).then(|| {
+                    let certificate = CommitCertificate::decode(bytes);
+                    certificate.expect("tests send certificates that can be read")
+                });
+                let holds = |c: &CommitCertificate| c.verify(&self.config.committee);
+                if certificate.as_ref().is_none_or(holds) {
+                    let certificate = certificate.map(Arc::new);
+                    self.replica
+                        .handle_certificate(self.now, from, certificate.as_ref());
+                }
+            }
+            Message::FetchCommits { first, count } => {
+                let records = read_commits(&self.store, *first, *count);
+                let records = records.expect("a map does not fail");
+                let first = *first;
+                self.sent.push((from, Message::Commits { first, records }));
+            }
+            Message::Commits { first, records } => {
+                self.replica
+                    .handle_commits(self.now, from, (*first, records));
+            }
             Message::EpochEnd(end) => {
                 let end = EpochEnd::decode(end).expect("tests send ends that can be read");
                 assert!(end.verify(&self.config.committee), "and that hold");
@@ -278,6 +306,18 @@ impl Hand {
                     self.sent.push((to, Message::Fetched(bytes(&block))));
                 }
                 Output::Serve { to, refs } => self.serve(to, refs),
+                Output::ServeCertificate {
+                    to,
+                    at_least,
+                    newest,
+                } => {
+                    let kept = read_certificate(&self.store, 0, at_least);
+                    let kept = kept.expect("a map does not fail");
+                    let newest = newest.map(|newest| newest.encode());
+                    let certificate = kept.or(newest).unwrap_or_default();
+                    self.sent.push((to, Message::Certificate(certificate)));
+                }
+                Output::Halted(halt) => self.halted = Some(halt),
                 Output::ServeReplay { to, after } => self.serve_replay(to, after),
                 Output::Commit(commit) => self.commits.push(commit),
                 Output::Outcome { round, outcome } => self.outcomes.push((round, outcome)),

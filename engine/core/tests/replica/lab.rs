@@ -12,6 +12,9 @@ use crate::hand::{Hand, Takes, message};
 /// A message under way: from, to, what.
 pub(crate) type Frame = (u16, u16, Message);
 
+/// What becomes of a message on its way out.
+pub(crate) type Lie = fn(Message) -> Option<Message>;
+
 pub(crate) struct Lab {
     pub(crate) hands: Vec<Hand>,
     /// Links whose messages vanish.
@@ -20,6 +23,10 @@ pub(crate) struct Lab {
     pub(crate) stopped: BTreeSet<(u16, u16)>,
     /// How often each replica asked for blocks that it has collected.
     pub(crate) grounding_requests: Vec<usize>,
+    /// One whose messages are changed or kept on their way out.
+    pub(crate) liar: Option<(u16, Lie)>,
+    /// Own blocks of lower rounds are not sent again.
+    pub(crate) replays_from: Round,
     /// What came for validators that the test plays.
     pub(crate) inbox: Vec<Frame>,
     waiting: Vec<Frame>,
@@ -36,6 +43,8 @@ impl Lab {
             lost: BTreeSet::new(),
             stopped: BTreeSet::new(),
             grounding_requests: vec![0; usize::from(honest)],
+            liar: None,
+            replays_from: Round::GENESIS,
             inbox: Vec::new(),
             waiting: Vec::new(),
             queue: VecDeque::new(),
@@ -67,7 +76,16 @@ impl Lab {
         self.settle();
     }
 
-    pub(crate) fn send(&mut self, frame: Frame) {
+    pub(crate) fn send(&mut self, mut frame: Frame) {
+        if let Some((_, lie)) = self.liar.filter(|(liar, _)| *liar == frame.0) {
+            match lie(frame.2) {
+                Some(message) => frame.2 = message,
+                None => return,
+            }
+        }
+        if round_of(&frame.2).is_some_and(|round| round < self.replays_from) {
+            return;
+        }
         let link = (frame.0, frame.1);
         if let Message::Fetch(refs) | Message::FetchHistory { refs, .. } = &frame.2 {
             let asker = usize::from(frame.0);
@@ -170,4 +188,13 @@ impl Lab {
         let lengths = self.hands.iter().map(|hand| hand.commits.len());
         lengths.min().unwrap()
     }
+}
+
+/// The round of a block that its author sends.
+fn round_of(message: &Message) -> Option<Round> {
+    let Message::Block(bytes) = message else {
+        return None;
+    };
+    let round = bytes.get(42..46)?.try_into().ok()?;
+    Some(Round(u32::from_le_bytes(round)))
 }

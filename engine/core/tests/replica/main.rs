@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod amnesia;
+mod catch_up;
 mod draw;
 mod ending;
 mod evidence;

@@ -18,6 +18,9 @@ use super::{Core, Habits};
 
 /// Pause between two questions of who is no member, to everybody.
 const FOLLOW_EVERY: Duration = Duration::from_millis(250);
+/// A validator that others have overtaken by more than an epoch installs what it lacks as long as commits come (R35). After
+/// a standstill of this length nobody has them any more, and it leaves its epoch without them.
+const SKIP_AFTER: Duration = Duration::from_secs(5);
 
 impl Habits {
     /// What a replica of this epoch is told.
@@ -65,6 +68,7 @@ impl Core {
         self.epoch = self.hands.links.enter(&next);
         self.hands.chronicle.enter(end, &next);
         self.hands.log.enter_epoch(end.origin().index);
+        (self.progressed_at, self.is_overtaken) = (Instant::now(), false);
         let number = next.epoch();
         self.hands.metrics.epoch.set(level_of(number));
         let now = self.clock.now();
@@ -85,6 +89,7 @@ impl Core {
         self.hands.intake.open();
         self.drop_unfit_changes();
         self.look_at_pending(now);
+        self.tell_lag(now);
         self.greet(now);
     }
 
@@ -131,6 +136,10 @@ impl Core {
 
     /// How the epoch after the running one ended, from a peer; the replica verifies it.
     pub(super) fn take_later_end(&mut self, now: Time, from: &Peer, end: &EpochEnd) {
+        if self.progressed_at.elapsed() < SKIP_AFTER {
+            self.is_overtaken = true;
+            return self.ask_end(from);
+        }
         let replica = self.replica.as_mut();
         let skipped = replica.is_some_and(|replica| replica.handle_later_end(now, end));
         if !skipped {
@@ -147,10 +156,19 @@ impl Core {
         self.carry_out();
     }
 
-    /// Asks everybody how the epoch has ended, if it is time.
+    /// Asks everybody how the epoch has ended, if it is time; or the one after it, to skip this one.
     pub(super) fn follow_on(&mut self) {
         if self.replica.is_none() && self.asked_at.elapsed() >= FOLLOW_EVERY {
             self.ask_all();
+        }
+        if self.is_overtaken && self.progressed_at.elapsed() >= SKIP_AFTER {
+            self.is_overtaken = false;
+            let question = Message::Replay {
+                epoch: self.epoch.number() + 1,
+                after: Round::GENESIS,
+            };
+            let links = &self.hands.links;
+            links.broadcast(&self.epoch, Lane::Control, &question.encode());
         }
     }
 

@@ -12,7 +12,7 @@ use probity_core::{
 };
 use probity_transport::Lane;
 
-use crate::health::NAP;
+use crate::health::{NAP, StopReason};
 use crate::metrics::Metrics;
 use crate::persist::Job;
 use crate::serve::Request;
@@ -68,6 +68,10 @@ impl Core {
                 outcome,
             } => tracing::info!(%index, ?change, ?outcome, "a change of the committee is decided"),
             Output::EpochEnded(end) => self.note_ended(end),
+            Output::Halted(halt) => {
+                let why = StopReason::Forked(halt.to_string());
+                self.hands.health.stop(why);
+            }
             Output::Certified(certificate) => {
                 tracing::trace!(index = %certificate.index, "certified");
                 self.hands.metrics.certificates.inc();
@@ -76,7 +80,8 @@ impl Core {
             | Output::Send { .. }
             | Output::SendBlock { .. }
             | Output::Serve { .. }
-            | Output::ServeReplay { .. }) => self.send(to_peers),
+            | Output::ServeReplay { .. }
+            | Output::ServeCertificate { .. }) => self.send(to_peers),
         }
     }
 
@@ -98,6 +103,19 @@ impl Core {
             Output::ServeReplay { to, after } => {
                 self.serve(to, Request::Replay(self.epoch.number(), after));
             }
+            Output::ServeCertificate {
+                to,
+                at_least,
+                newest,
+            } => {
+                let epoch = self.epoch.number();
+                let request = Request::Certificate {
+                    epoch,
+                    at_least,
+                    newest,
+                };
+                self.serve(to, request);
+            }
             Output::ProposalWanted { .. }
             | Output::Persist { .. }
             | Output::Sign { .. }
@@ -106,6 +124,7 @@ impl Core {
             | Output::Evidence(_)
             | Output::Change { .. }
             | Output::EpochEnded(_)
+            | Output::Halted(_)
             | Output::Certified(_) => unreachable!("carried out by the caller"),
         }
     }
@@ -119,7 +138,11 @@ impl Core {
             | Message::Fetch(_)
             | Message::NotHeld(_)
             | Message::Replay { .. }
-            | Message::FetchHistory { .. } => {
+            | Message::FetchHistory { .. }
+            | Message::FetchCertificate { .. }
+            | Message::Certificate(_)
+            | Message::FetchCommits { .. }
+            | Message::Commits { .. } => {
                 if let Some(peer) = self.epoch.member(to) {
                     self.hands.links.send(peer, Lane::Control, message.encode());
                 }
@@ -182,7 +205,8 @@ impl Core {
         }
     }
 
-    fn commit(&self, commit: Arc<Commit>) {
+    fn commit(&mut self, commit: Arc<Commit>) {
+        self.progressed_at = Instant::now();
         let metrics = &self.hands.metrics;
         metrics.commits.inc();
         metrics.committed_blocks.inc_by(commit.blocks.len() as u64);

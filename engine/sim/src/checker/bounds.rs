@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 
 use probity_core::ReplicaStatus;
 use probity_core::limits::{
-    BLOCK_BYTES_MAX, EVIDENCE_AUTHOR_MAX, EXTRA_GRANT_US, MISSING_REFS_MAX,
-    OPEN_VOTES_PER_AUTHOR_MAX, RECORDS_WAITING_MAX, SUSPENDED_BYTES_MAX, extra_bytes_max,
+    BLOCK_BYTES_MAX, CATCH_UP_BLOCKS_MAX, CATCH_UP_COMMITS_MAX, EVIDENCE_AUTHOR_MAX,
+    EXTRA_GRANT_US, MISSING_REFS_MAX, OPEN_VOTES_PER_AUTHOR_MAX, RECORDS_WAITING_MAX,
+    SUSPENDED_BYTES_MAX, extra_bytes_max,
 };
 
 use super::{Checker, Observation, Scene};
@@ -20,6 +21,8 @@ pub(super) struct Bounds {
 
 /// One state in so many is looked at.
 const EVERY: u32 = 16;
+/// R35: those of one window, and proved ones of the window before.
+const RECORDS_MOST: u64 = 2 * CATCH_UP_COMMITS_MAX;
 /// No block is smaller: fixed fields, one parent and the signature.
 const BLOCK_BYTES_MIN: usize = 200;
 
@@ -48,6 +51,12 @@ impl Checker for Bounds {
             ),
             ("missing blocks", status.missing_blocks, most.missing),
             ("bytes of extra blocks", status.extra_bytes, most.extra),
+            ("fetched records", status.catch_up_records, most.records),
+            (
+                "blocks to install",
+                status.catch_up_blocks,
+                CATCH_UP_BLOCKS_MAX + most.window,
+            ),
             (
                 "remembered blocks",
                 status.remembered_blocks,
@@ -80,6 +89,7 @@ struct Most {
     remembered: usize,
     equivocations: usize,
     votes: usize,
+    records: usize,
 }
 
 fn most(scene: &Scene<'_>, status: &ReplicaStatus) -> Most {
@@ -111,6 +121,7 @@ fn most(scene: &Scene<'_>, status: &ReplicaStatus) -> Most {
         remembered: validators * kept + extra_blocks(kept) + 2 * gc_depth * validators * validators,
         equivocations: sinners * EVIDENCE_AUTHOR_MAX,
         votes: validators * OPEN_VOTES_PER_AUTHOR_MAX,
+        records: usize::try_from(RECORDS_MOST).unwrap_or(usize::MAX),
     }
 }
 
@@ -132,7 +143,7 @@ mod tests {
             stage.look(&mut Bounds::default(), 0, &seen)
         };
         assert_eq!(look(|_| {}), Ok(()));
-        let grown: [fn(&mut ReplicaStatus); 9] = [
+        let grown: [fn(&mut ReplicaStatus); 11] = [
             |status| status.dag_blocks = 100,
             |status| status.suspended_blocks = 100,
             |status| status.suspended_bytes = 1 << 27,
@@ -140,6 +151,8 @@ mod tests {
             |status| status.missing_blocks = 10_000,
             |status| status.remembered_blocks = 1_000,
             |status| status.equivocations = 1,
+            |status| status.catch_up_records = 10_000,
+            |status| status.catch_up_blocks = 10_000_000,
             |status| status.open_votes = 2_000,
             |status| status.waiting_records = 300,
         ];

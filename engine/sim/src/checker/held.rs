@@ -118,6 +118,7 @@ impl Held {
                 | RecordTable::Evidence
                 | RecordTable::Agenda
                 | RecordTable::EpochEnd
+                | RecordTable::Certificates
                 | RecordTable::Notes => {}
             }
         }

@@ -40,6 +40,9 @@ struct Accepted {
     own_blocks: u64,
     /// The last commit ends the epoch.
     ended: bool,
+    /// What is wrong with a commit unless it was certified (R35): a slot that the reference leaves open, or one after it
+    /// that the reference could commit, while who catches up decides nothing.
+    unless_certified: BTreeMap<CommitIndex, String>,
 }
 
 impl Checker for Reference {
@@ -57,6 +60,13 @@ impl Checker for Reference {
             Observation::Persisting(records) => {
                 let accepted = self.processes.entry(scene.process).or_default();
                 accepted.persist(scene, &mut self.ledger.borrow_mut(), records)
+            }
+            Observation::Committed(commit) => {
+                let accepted = self.processes.entry(scene.process).or_default();
+                match accepted.unless_certified.remove(&commit.index()) {
+                    Some(how) if commit.path.is_some() => Err(how),
+                    Some(_) | None => Ok(()),
+                }
             }
             _ => Ok(()),
         }
@@ -126,11 +136,15 @@ impl Accepted {
         for commit in &commits {
             for (slot, verdict) in decided(commit) {
                 let reference = repeated.get(&slot);
-                if reference != Some(&verdict) {
-                    return Err(format!(
-                        "{slot:?} is decided {verdict:?}, the reference says {reference:?}"
-                    ));
+                if reference == Some(&verdict) {
+                    continue;
                 }
+                let how =
+                    format!("{slot:?} is decided {verdict:?}, the reference says {reference:?}");
+                if reference.is_some() {
+                    return Err(how);
+                }
+                self.unless_certified.insert(commit.index, how);
             }
             ledger.note(scene, commit)?;
             if ledger.made_schedule(commit.index) {
@@ -150,9 +164,16 @@ impl Accepted {
         if self.ended {
             return Ok(());
         }
-        match self.missed(scene, schedules, &repeated) {
-            Some(slot) => Err(format!("{slot:?} could be committed, and was not")),
-            None => Ok(()),
+        let Some(slot) = self.missed(scene, schedules, &repeated) else {
+            return Ok(());
+        };
+        let how = format!("{slot:?} could be committed, and was not");
+        match commits.last() {
+            Some(last) => {
+                self.unless_certified.entry(last.index).or_insert(how);
+                Ok(())
+            }
+            None => Err(how),
         }
     }
 
@@ -205,8 +226,8 @@ pub(super) fn reference_of(key: &[u8]) -> Option<BlockRef> {
 
 #[cfg(test)]
 mod tests {
-    use probity_core::CommitRecord;
-    use probity_core::record::Record;
+    use probity_core::record::{Record, RecordTable};
+    use probity_core::{Commit, CommitRecord, Path};
 
     use super::Reference;
     use crate::checker::Observation;
@@ -220,22 +241,41 @@ mod tests {
         records
     }
 
-    fn look(stage: &Stage, records: &[Record]) -> Result<(), String> {
-        let seen = Observation::Persisting(records);
-        stage.look(&mut Reference::new(SharedLedger::default()), 0, &seen)
+    /// Commits reach the checker again once they are durable, and tell by then what decided them.
+    fn look(stage: &Stage, records: &[Record], path: Option<Path>) -> Result<(), String> {
+        let mut checker = Reference::new(SharedLedger::default());
+        stage.look(&mut checker, 0, &Observation::Persisting(records))?;
+        for record in records {
+            if record.table == RecordTable::Commits {
+                let record = CommitRecord::decode(&record.value).unwrap();
+                let commit = Commit {
+                    digest: record.digest(),
+                    record,
+                    blocks: Vec::new(),
+                    path,
+                };
+                stage.look(&mut checker, 0, &Observation::Committed(&commit))?;
+            }
+        }
+        Ok(())
     }
 
     #[test]
     fn a_decision_without_the_votes_is_seen() {
         let stage = Stage::full_dag(4);
         let commits: Vec<CommitRecord> = stage.commits().into_iter().map(|c| c.record).collect();
+        let fast = Some(Path::Fast);
         // Full rounds commit after two: the leaders of round 1 by the blocks of round 2.
-        assert_eq!(look(&stage, &records(&stage, 2, &commits[..4])), Ok(()));
-        let missed = look(&stage, &records(&stage, 2, &commits[..3]));
+        let [all, but_one] = [&commits[..4], &commits[..3]];
+        assert_eq!(look(&stage, &records(&stage, 2, all), fast), Ok(()));
+        let missed = look(&stage, &records(&stage, 2, but_one), fast);
         assert!(missed.unwrap_err().contains("could be committed"));
-        assert_eq!(look(&stage, &records(&stage, 4, &commits)), Ok(()));
-        let early = look(&stage, &records(&stage, 1, &commits[..1]));
+        assert_eq!(look(&stage, &records(&stage, 4, &commits), fast), Ok(()));
+        let early = look(&stage, &records(&stage, 1, &commits[..1]), fast);
         assert!(early.unwrap_err().contains("the reference says None"));
+        // R35: who installs what is certified decides nothing.
+        assert_eq!(look(&stage, &records(&stage, 2, but_one), None), Ok(()));
+        assert_eq!(look(&stage, &records(&stage, 1, but_one), None), Ok(()));
     }
 
     #[test]
@@ -243,7 +283,8 @@ mod tests {
         for stage in (0..100).map(Stage::drawn) {
             let commits: Vec<CommitRecord> =
                 stage.commits().into_iter().map(|c| c.record).collect();
-            assert_eq!(look(&stage, &records(&stage, u32::MAX, &commits)), Ok(()));
+            let all = records(&stage, u32::MAX, &commits);
+            assert_eq!(look(&stage, &all, Some(Path::Slow)), Ok(()));
         }
     }
 
@@ -253,6 +294,6 @@ mod tests {
         let mut record = stage.commits()[1].record.clone();
         // It skips the slot that is to be committed first.
         record.skipped = vec![stage.commits()[0].record.leader.slot()];
-        assert!(look(&stage, &records(&stage, 4, &[record])).is_err());
+        assert!(look(&stage, &records(&stage, 4, &[record]), None).is_err());
     }
 }

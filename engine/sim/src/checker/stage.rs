@@ -255,6 +255,11 @@ impl Stage {
             leader_timeout_us: 0,
             amnesia: false,
             slashing_alarm: false,
+            catching_up: false,
+            catch_up_records: 0,
+            catch_up_blocks: 0,
+            installed_commits: 0,
+            halted: None,
         }
     }
 }

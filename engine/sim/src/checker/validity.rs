@@ -42,6 +42,7 @@ impl Checker for Validity {
                 | RecordTable::Evidence
                 | RecordTable::Agenda
                 | RecordTable::EpochEnd
+                | RecordTable::Certificates
                 | RecordTable::Notes => {}
             }
         }

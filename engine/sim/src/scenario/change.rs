@@ -310,6 +310,49 @@ pub(super) fn far_behind(plan: &mut Plan, random: &mut Random) {
     );
 }
 
+/// Small windows, fast rounds, and one or two that come back to all of it, one of them perhaps again and again.
+pub(super) fn catch_up(plan: &mut Plan, random: &mut Random) {
+    plan.committee.min_round_delay_us = 25_000;
+    plan.committee.gc_depth = *random.pick(&[8, 12, 16, 32]);
+    plan.network = even_network(2_000, *random.pick(&[5_000, 20_000]));
+    if random.chance(300_000) {
+        plan.network.loss_ppm = random.between(1_000, 50_000);
+    }
+    plan.clients.every_ms = 100;
+    plan.faults.retain(|_| random.chance(200_000));
+    let at_ms = plan.faulty_ms / 20;
+    for validator in [any_correct(plan, random), any_correct(plan, random)] {
+        let kind = match random.below(3) {
+            0 => FaultKind::Crash { validator },
+            1 => FaultKind::Pause { validator },
+            _ => FaultKind::Split {
+                left: vec![validator],
+            },
+        };
+        let for_ms = plan.faulty_ms * random.between(5, 9) / 10;
+        let again = FaultKind::Crash { validator };
+        let again_at_ms = at_ms + for_ms + random.between(100, 2_000);
+        add(
+            plan,
+            [
+                Fault {
+                    at_ms,
+                    for_ms,
+                    kind,
+                },
+                Fault {
+                    at_ms: again_at_ms,
+                    for_ms: 200,
+                    kind: again,
+                },
+            ],
+        );
+        if random.chance(600_000) {
+            break;
+        }
+    }
+}
+
 /// Any three of the lighter six weigh less than `f`, three tenths of a million.
 const TROUBLED_WEIGHTS: [u64; 10] = [
     130_000, 120_000, 110_000, 105_000, 100_000, 95_000, 90_000, 85_000, 85_000, 80_000,

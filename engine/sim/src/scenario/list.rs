@@ -2,9 +2,9 @@
 
 use super::Scenario;
 use super::change::{
-    calm, clocks, crashes, epochs, epochs_calm, far_behind, fast_path, fast_rounds, gc_poison,
-    heavy, isolated, lossy, membership, over_the_limit, partitions, power_loss, slow_disk,
-    split_votes, stolen_key, tiny, troubled, unheard_and_full, wan, weights,
+    calm, catch_up, clocks, crashes, epochs, epochs_calm, far_behind, fast_path, fast_rounds,
+    gc_poison, heavy, isolated, lossy, membership, over_the_limit, partitions, power_loss,
+    slow_disk, split_votes, stolen_key, tiny, troubled, unheard_and_full, wan, weights,
 };
 
 /// A scenario for one sin: whatever else goes wrong, every sinner commits this one.
@@ -140,6 +140,18 @@ pub const SCENARIOS: &[Scenario] = &[
         change: far_behind,
     },
     Scenario {
+        name: "catch-up",
+        about: "one or two validators return after thousands of commits, among liars",
+        sins: &[
+            "catch-up-liar",
+            "catch-up-liar",
+            "catch-up-liar",
+            "withholder",
+            "fetch-liar",
+        ],
+        change: catch_up,
+    },
+    Scenario {
         name: "troubled",
         about: "ten validators: one crashed all the time, one five times as slow as the others, one equivocating",
         sins: &["equivocator"],
@@ -186,6 +198,7 @@ pub const SCENARIOS: &[Scenario] = &[
     sin!("twin"),
     sin!("fetch-flooder"),
     sin!("fetch-liar"),
+    sin!("catch-up-liar"),
     sin!("evidence-spammer"),
     sin!("clock-liar"),
     Scenario {

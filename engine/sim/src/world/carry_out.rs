@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use probity_core::record::Record;
 use probity_core::{
-    Block, Commit, CommitIndex, Message, Output, Payload, PayloadRoom, Pending, PersistTicket,
-    ProposalContent, Replica, Round, ValidatorIndex,
+    Block, Commit, CommitIndex, Halt, Message, Output, Payload, PayloadRoom, Pending,
+    PersistTicket, ProposalContent, Replica, Round, ValidatorIndex,
 };
 
 use super::{Event, START, START_WALL_MS, World};
@@ -78,6 +78,16 @@ impl World {
                 let epoch = self.processes[process].committee.epoch();
                 self.serve_replay(process, self.address(process, to), (epoch, after));
             }
+            Output::ServeCertificate {
+                to,
+                at_least,
+                newest,
+            } => {
+                let epoch = self.processes[process].committee.epoch();
+                let to = self.address(process, to);
+                self.serve_certificate((process, to), (epoch, at_least), newest);
+            }
+            Output::Halted(halt) => self.note_halted(process, halt),
             Output::Commit(commit) => self.commit(process, &commit),
             Output::Outcome { round, outcome } => {
                 self.observe(process, &Observation::Ended(round, outcome));
@@ -89,6 +99,16 @@ impl World {
             Output::Certified(certificate) => {
                 self.observe(process, &Observation::Certified(&certificate));
             }
+        }
+    }
+
+    /// No correct validator stops while faulty weight is at most `f`.
+    fn note_halted(&mut self, process: usize, halt: Halt) {
+        let host = &self.processes[process];
+        if !host.is_sinner() {
+            let validator = Some(host.validator);
+            let promise = "certified commits continue every correct validator's sequence";
+            self.break_promise(promise, validator, format!("{halt:?}"));
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use probity_core::{Delivery, Message, ValidatorIndex, testing, verify_block};
+use probity_core::{CommitCertificate, Delivery, Message, ValidatorIndex, testing, verify_block};
 
 use super::World;
 use crate::checker::Observation;
@@ -22,7 +22,6 @@ impl World {
         if self.with_sin(to, |sin, hands| sin.hears(hands, from, frame)) == Some(false) {
             return;
         }
-        let now = self.now;
         let epoch = self.processes[to].committee.epoch();
         let member = self.member(to, from);
         match Message::decode(frame) {
@@ -45,28 +44,87 @@ impl World {
             Ok(Message::Fetch(refs) | Message::FetchHistory { refs, .. }) if member.is_none() => {
                 self.serve(to, from, refs);
             }
-            _ if member.is_none() => {}
-            Ok(Message::Block(bytes)) => self.verify((from, to), &bytes, Origin::Pushed),
-            Ok(Message::Fetched(bytes)) => self.verify((from, to), &bytes, Origin::Fetched),
-            Ok(Message::Fetch(refs)) => {
-                let from = member.unwrap_or_default();
-                self.with(to, |replica| replica.handle_fetch(from, refs));
+            Ok(Message::FetchCommits { first, count }) => {
+                self.serve_commits(to, from, (first, count));
             }
-            Ok(Message::FetchHistory { above, refs }) => {
-                let from = member.unwrap_or_default();
+            Ok(Message::FetchCertificate {
+                epoch: of,
+                at_least,
+            }) if of != epoch || member.is_none() => {
+                self.serve_certificate((to, from), (of, at_least), None);
+            }
+            Ok(message) => {
+                if let Some(member) = member {
+                    self.receive_message((from, member), to, message);
+                }
+            }
+            Err(why) if member.is_some() => self.refused(from, to, &why.to_string()),
+            Err(_) => {}
+        }
+    }
+
+    /// A message of this epoch, for the replica: from a validator, with its seat in the committee.
+    fn receive_message(
+        &mut self,
+        (from, member): (ValidatorIndex, ValidatorIndex),
+        to: usize,
+        message: Message,
+    ) {
+        let now = self.now;
+        match message {
+            Message::Block(bytes) => self.verify((from, to), &bytes, Origin::Pushed),
+            Message::Fetched(bytes) => self.verify((from, to), &bytes, Origin::Fetched),
+            Message::Fetch(refs) => {
+                self.with(to, |replica| replica.handle_fetch(member, refs));
+            }
+            Message::FetchHistory { above, refs } => {
                 self.with(to, |replica| {
-                    replica.handle_fetch_history(from, above, refs)
+                    replica.handle_fetch_history(member, above, refs)
                 });
             }
-            Ok(Message::NotHeld(refs)) => {
-                let from = member.unwrap_or_default();
-                self.with(to, |replica| replica.handle_not_held(now, from, &refs));
+            Message::NotHeld(refs) => {
+                self.with(to, |replica| replica.handle_not_held(now, member, &refs));
             }
-            Ok(Message::Replay { after, .. }) => {
-                let from = member.unwrap_or_default();
-                self.with(to, |replica| replica.handle_replay(from, after));
+            Message::Replay { after, .. } => {
+                self.with(to, |replica| replica.handle_replay(member, after));
             }
-            Err(why) => self.refused(from, to, &why.to_string()),
+            Message::FetchCertificate { at_least, .. } => {
+                self.with(to, |replica| {
+                    replica.handle_fetch_certificate(member, at_least)
+                });
+            }
+            Message::Certificate(bytes) => self.receive_certificate(from, to, &bytes),
+            Message::Commits { first, records } => {
+                self.with(to, |replica| {
+                    replica.handle_commits(now, member, (first, &records));
+                });
+            }
+            Message::EpochEnd(_) | Message::FetchCommits { .. } => {
+                unreachable!("the shell's own affair")
+            }
+        }
+    }
+
+    /// A certificate is checked before the replica sees it. One of another epoch is late, and nobody's fault.
+    fn receive_certificate(&mut self, from: ValidatorIndex, to: usize, bytes: &Bytes) {
+        let now = self.now;
+        let Some(member) = self.member(to, from) else {
+            return;
+        };
+        if bytes.is_empty() {
+            self.with(to, |replica| replica.handle_certificate(now, member, None));
+            return;
+        }
+        let certificate = match CommitCertificate::decode(bytes) {
+            Ok(certificate) => Arc::new(certificate),
+            Err(why) => return self.refused(from, to, &why.to_string()),
+        };
+        if certificate.verify(&self.processes[to].committee) {
+            self.with(to, |replica| {
+                replica.handle_certificate(now, member, Some(&certificate));
+            });
+        } else if self.plan.epochs.is_empty() {
+            self.refused(from, to, "a certificate that does not hold");
         }
     }
 

@@ -1,21 +1,25 @@
 //! Answers from the disk (R33, R34), as the node's serving thread gives them.
 
+use std::sync::Arc;
+
 use probity_core::crypto::Digest;
 use probity_core::limits::REPLAY_BLOCKS_MAX;
-use probity_core::record::{RecordSource, RecordTable, read_block, round_key};
-use probity_core::{BlockRef, Message, Round, ValidatorIndex};
+use probity_core::record::{
+    RecordSource, RecordTable, read_block, read_certificate, read_commits, round_key,
+};
+use probity_core::{BlockRef, CommitCertificate, CommitIndex, Message, Round, ValidatorIndex};
 
 use super::World;
 
 impl World {
-    /// Blocks of this epoch and of the one before, to a validator.
+    /// Blocks of this epoch and of those before, to a validator.
     pub(super) fn serve(&mut self, process: usize, to: ValidatorIndex, refs: Vec<BlockRef>) {
         let mut missing = Vec::new();
         let epoch = self.processes[process].committee.epoch();
         for reference in refs {
             let disk = &self.processes[process].disk;
             let held = |epoch| read_block(disk, epoch, &reference).ok().flatten();
-            match held(epoch).or_else(|| epoch.checked_sub(1).and_then(held)) {
+            match (0..=epoch).rev().find_map(held) {
                 Some(block) => {
                     let block = block.block();
                     let (header, payload) = (block.signed_header(), block.payload().bytes());
@@ -27,6 +31,31 @@ impl World {
         if !missing.is_empty() {
             self.send_seat(process, to, &Message::NotHeld(missing).encode());
         }
+    }
+
+    /// Commit records, to a validator (R35).
+    pub(super) fn serve_commits(
+        &mut self,
+        process: usize,
+        to: ValidatorIndex,
+        (first, count): (CommitIndex, u8),
+    ) {
+        let Ok(records) = read_commits(&self.processes[process].disk, first, count);
+        let message = Message::Commits { first, records };
+        self.send_seat(process, to, &message.encode());
+    }
+
+    /// A certificate from the disk, or the newest one, or the word that there is none (R35).
+    pub(super) fn serve_certificate(
+        &mut self,
+        (process, to): (usize, ValidatorIndex),
+        (epoch, at_least): (u64, CommitIndex),
+        newest: Option<Arc<CommitCertificate>>,
+    ) {
+        let Ok(kept) = read_certificate(&self.processes[process].disk, epoch, at_least);
+        let newest = || newest.map(|newest| newest.encode());
+        let certificate = kept.or_else(newest).unwrap_or_default();
+        self.send_seat(process, to, &Message::Certificate(certificate).encode());
     }
 
     /// Own blocks of an epoch after a round, to a validator.
