@@ -196,10 +196,10 @@ fn a_validator_that_crashes_around_the_change_goes_on_in_the_next_epoch() {
     let steady = mortal.nodes()[..3].to_vec();
     let clients = Clients::start(&steady, 2);
     // Down before an epoch ends, while it ends, and for more than one of them.
-    for round in 0..3u64 {
+    for away in [1, 2, 4] {
         let epoch = steady[0].epoch();
         mortal.stop(3);
-        let away = epoch + 1 + round % 2;
+        let away = epoch + away;
         wait_until("the others go on", || steady[0].epoch() >= away);
         mortal.start(3);
         let node = mortal.node(3).clone();
@@ -214,7 +214,8 @@ fn a_validator_that_crashes_around_the_change_goes_on_in_the_next_epoch() {
     taken.committed_blocking().unwrap();
     let mut committed = clients.stop();
     committed.insert(Bytes::from_static(b"I am back"));
-    assert_once(&steady, &committed);
+    // What it was away for it has as well, for the others still keep it (R35).
+    assert_once(&mortal.nodes(), &committed);
 }
 
 #[test]
