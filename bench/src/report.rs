@@ -96,6 +96,19 @@ impl From<Decisions> for DecisionCounts {
     }
 }
 
+impl Report {
+    /// How long nothing was committed, within an epoch and at its end.
+    fn gaps(&self) -> String {
+        let (gap_ms, change_gap_ms) = (self.gap_ms_max, self.change_gap_ms_max);
+        let within = format!("{gap_ms:.1} ms between commits of one epoch");
+        match self.epoch_changes {
+            0 => within,
+            1 => format!("{within}, {change_gap_ms:.1} ms at the epoch change"),
+            changes => format!("{within}, {change_gap_ms:.1} ms at {changes} epoch changes"),
+        }
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -143,18 +156,7 @@ impl fmt::Display for Report {
             "commits",
             format!("{}, {:.1} rounds/s", self.commits, self.rounds_per_s),
         )?;
-        let Self {
-            epoch_changes,
-            gap_ms_max,
-            change_gap_ms_max,
-            ..
-        } = self;
-        let gap = format!("{gap_ms_max:.1} ms between commits of one epoch");
-        let gap = match epoch_changes {
-            0 => gap,
-            _ => format!("{gap}, {change_gap_ms_max:.1} ms at {epoch_changes} epoch changes"),
-        };
-        row("longest gap", gap)?;
+        row("longest gap", self.gaps())?;
         let decisions = format!("fast {fast}  slow {slow}  indirect {indirect}  skipped {skipped}");
         row("decisions", decisions)?;
         row(

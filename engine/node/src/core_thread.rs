@@ -224,19 +224,19 @@ impl Core {
 
     fn handle(&mut self, now: Time, input: Input) {
         match input {
-            Input::EpochEnd(from, end) => return self.take_end(now, &from, end),
-            Input::LaterEnd(from, end) => return self.take_later_end(now, &from, &end),
-            Input::Link(peer, link) => return self.take_link(now, &peer, link),
-            Input::Fetch(from, refs) => return self.take_fetch(&from, (None, refs)),
+            Input::EpochEnd(from, end) => self.take_end(now, &from, end),
+            Input::LaterEnd(from, end) => self.take_later_end(now, &from, &end),
+            Input::Link(peer, link) => self.take_link(now, &peer, link),
+            Input::Fetch(from, refs) => self.take_fetch(&from, (None, refs)),
             Input::FetchHistory(from, above, refs) => {
-                return self.take_fetch(&from, (Some(above), refs));
+                self.take_fetch(&from, (Some(above), refs));
             }
             Input::FetchCommits(from, first, count) => {
                 let request = Request::Commits { first, count };
-                return self.take_request(&from, request);
+                self.take_request(&from, request);
             }
             Input::FetchCertificate(from, epoch, at_least) => {
-                return self.take_fetch_certificate(&from, (epoch, at_least));
+                self.take_fetch_certificate(&from, (epoch, at_least));
             }
             Input::Block(..)
             | Input::Votes(..)
@@ -412,7 +412,7 @@ impl Core {
                 let _: Result<(), _> = reply.try_send(self.standing(of, epoch));
             }
             Question::Change { change, reply } => {
-                let _: Result<(), _> = reply.try_send(self.take_change(change));
+                let _: Result<(), _> = reply.try_send(self.take_change(*change));
             }
         }
     }

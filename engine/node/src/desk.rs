@@ -23,7 +23,7 @@ pub(crate) enum Question {
     },
     /// Ask the validators for a change of the committee (R32).
     Change {
-        change: Change,
+        change: Box<Change>,
         reply: Sender<Result<(), ChangeError>>,
     },
 }
@@ -54,7 +54,10 @@ impl Desk {
     /// Has a change asked for.
     pub(crate) fn change(&self, change: Change, health: &Health) -> Result<(), ChangeError> {
         let (reply, answer) = bounded(1);
-        let question = Question::Change { change, reply };
+        let question = Question::Change {
+            change: Box::new(change),
+            reply,
+        };
         self.ask(question, &answer, health)
             .map_err(ChangeError::Stopped)?
     }

@@ -11,15 +11,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use crossbeam::queue::ArrayQueue;
 use event_listener::{Event, Listener as _};
 use parking_lot::Mutex;
+use probity_core::Round;
 use probity_core::limits::{PAYLOAD_BYTES_MAX, PAYLOAD_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
-use probity_core::{CommitIndex, Round};
 
 use crate::error::SubmitError;
 use crate::health::{Health, NAP, StopReason};
@@ -45,79 +45,9 @@ const BATCHES_MAX: usize = 1 << 16;
 /// Batches taken in one go.
 const DRAIN_MAX: usize = 1024;
 
-const WAITING: u64 = 0;
-const STOPPED: u64 = u64::MAX;
-const UNKNOWN: u64 = u64::MAX - 1;
-const NOT_MEMBER: u64 = u64::MAX - 2;
+mod chunk;
 
-/// What became of a chunk.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Fate {
-    /// It is in the sequence, durably.
-    Committed(CommitIndex),
-    /// The node stopped before.
-    Stopped,
-    /// Its epoch was left without all of its commits.
-    Unknown,
-    /// The validator left the committee before.
-    NotMember,
-}
-
-/// Transactions that are proposed and acknowledged together.
-pub(crate) struct Chunk {
-    transactions: Vec<Bytes>,
-    bytes: usize,
-    outcome: AtomicU64,
-    decided: Event,
-}
-
-impl Chunk {
-    fn new(transactions: Vec<Bytes>, bytes: usize) -> Self {
-        Self {
-            transactions,
-            bytes,
-            outcome: AtomicU64::new(WAITING),
-            decided: Event::new(),
-        }
-    }
-
-    /// The transactions in order.
-    pub(crate) fn transactions(&self) -> &[Bytes] {
-        &self.transactions
-    }
-
-    /// The chunk is in the sequence, durably.
-    pub(crate) fn resolve(&self, index: CommitIndex) {
-        self.settle(index.0);
-    }
-
-    /// Nobody here will know whether it is in the sequence.
-    pub(crate) fn forget(&self) {
-        self.settle(UNKNOWN);
-    }
-
-    fn settle(&self, outcome: u64) {
-        let _ =
-            self.outcome
-                .compare_exchange(WAITING, outcome, Ordering::AcqRel, Ordering::Acquire);
-        self.decided.notify(usize::MAX);
-    }
-
-    /// `None` while it waits.
-    pub(crate) fn fate(&self) -> Option<Fate> {
-        match self.outcome.load(Ordering::Acquire) {
-            WAITING => None,
-            STOPPED => Some(Fate::Stopped),
-            UNKNOWN => Some(Fate::Unknown),
-            NOT_MEMBER => Some(Fate::NotMember),
-            index => Some(Fate::Committed(CommitIndex(index))),
-        }
-    }
-
-    pub(crate) fn decided(&self) -> &Event {
-        &self.decided
-    }
-}
+pub(crate) use chunk::{Chunk, Fate};
 
 /// Bounds of what waits.
 #[derive(Clone, Copy)]
@@ -310,19 +240,19 @@ impl Intake {
             let bytes = batch.entries.iter().map(|entry| entry.bytes.len()).sum();
             self.release(batch.entries.len(), bytes);
         }
-        let fate = if self.health.is_stopping() {
-            STOPPED
+        let give_up = if self.health.is_stopping() {
+            Chunk::stop
         } else {
-            NOT_MEMBER
+            Chunk::leave
         };
         let proposed = std::mem::take(&mut *self.proposed.lock());
         let pending = std::mem::take(&mut *self.pending.lock());
         for chunk in proposed.into_values().flatten() {
-            chunk.settle(fate);
+            give_up(&chunk);
         }
         for chunk in pending {
             self.release(chunk.transactions.len(), chunk.bytes);
-            chunk.settle(fate);
+            give_up(&chunk);
         }
         self.show_pending();
     }

@@ -67,7 +67,7 @@ impl Peer {
     /// Whether a word about an epoch is due; then it counts as said.
     pub(crate) fn may_tell(&self, word: Word, epoch: u64, now: Instant) -> bool {
         let mut told = self.told.lock();
-        let last = &mut told[word as usize][(epoch % EPOCHS_APART as u64) as usize];
+        let last = &mut told[word as usize][epoch_slot(epoch)];
         let due = last.is_none_or(|last| now.saturating_duration_since(last) >= TELL_EVERY);
         if due {
             *last = Some(now);
@@ -87,6 +87,10 @@ impl Peer {
     pub(crate) fn end_serving(&self) {
         self.serving.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+fn epoch_slot(epoch: u64) -> usize {
+    usize::try_from(epoch % EPOCHS_APART as u64).expect("below four")
 }
 
 #[cfg(test)]

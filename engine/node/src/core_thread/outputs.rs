@@ -235,18 +235,15 @@ impl Core {
         if chunks.is_empty() && changes.is_empty() {
             return;
         }
-        match outcome {
-            Outcome::Sequenced { index } => chunks.iter().for_each(|chunk| chunk.resolve(index)),
-            Outcome::Unknown => chunks.iter().for_each(|chunk| chunk.forget()),
-            other => {
-                tracing::info!(%round, outcome = ?other,
-                    "an own block was not ordered; its payload is submitted again");
-                self.handed_back.extend(chunks);
-                changes
-                    .into_iter()
-                    .rev()
-                    .for_each(|change| self.changes.push_front(change));
-            }
+        if let Outcome::Sequenced { index } = outcome {
+            chunks.iter().for_each(|chunk| chunk.resolve(index));
+        } else if outcome == Outcome::Unknown {
+            chunks.iter().for_each(|chunk| chunk.forget());
+        } else {
+            tracing::info!(%round, ?outcome, "an own block was not ordered; its payload is submitted again");
+            self.handed_back.extend(chunks);
+            let changes = changes.into_iter().rev();
+            changes.for_each(|change| self.changes.push_front(change));
         }
     }
 

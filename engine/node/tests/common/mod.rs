@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "every test uses a part")]
 
 pub(crate) mod attacker;
+pub(crate) mod clients;
 pub(crate) mod mortal;
 
 use std::sync::Arc;
