@@ -350,6 +350,8 @@ impl CommitStream {
 
     fn ended(&mut self, end: CommitsEnd) -> Option<Option<StreamEvent>> {
         self.end = Some(end);
+        // Nobody waits for a stream that delivers nothing more: it does not count for `CommitLog::lag`.
+        self.at = Arc::new(AtomicU64::new(self.position().0));
         Some(None)
     }
 }

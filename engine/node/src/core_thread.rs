@@ -134,6 +134,8 @@ pub(crate) struct Core {
     /// When the last commit was output; others were shown to be two epochs further since.
     progressed_at: Instant,
     is_overtaken: bool,
+    /// The epoch before was left without all of its commits, and none has come since.
+    has_skipped: bool,
     /// Chunks whose block was not ordered, in the order of their rounds.
     handed_back: Vec<Arc<Chunk>>,
     /// Changes to ask for, and those in own blocks whose end is not known.
@@ -166,6 +168,7 @@ impl Core {
             lagged: false,
             progressed_at: Instant::now(),
             is_overtaken: false,
+            has_skipped: false,
             handed_back: Vec::new(),
             changes: VecDeque::new(),
             proposed_changes: BTreeMap::new(),

@@ -14,6 +14,7 @@ use probity::{
     ValidatorIndex, VotedChanges,
 };
 use probity_core::{Block, CommitRecord};
+use probity_storage::{Fault, Faulty, Storage, Unacknowledged};
 use probity_transport::PeerId;
 
 /// The application ends an epoch every fortieth commit, or when a transaction says so.
@@ -41,6 +42,24 @@ impl EpochRule for Decreed {
     }
 }
 
+/// Every sixth commit ends an epoch.
+#[derive(Debug)]
+struct Brief;
+
+impl EpochRule for Brief {
+    fn name(&self) -> &str {
+        "brief/1"
+    }
+
+    fn requests(&self, _block: &Block) -> Vec<ChangeRequest> {
+        Vec::new()
+    }
+
+    fn ends(&self, record: &CommitRecord) -> bool {
+        record.index.0.is_multiple_of(6)
+    }
+}
+
 fn config(length_ms: Option<u64>, rule: &str) -> Config {
     let terms = EpochTerms {
         length_ms,
@@ -58,7 +77,7 @@ fn config(length_ms: Option<u64>, rule: &str) -> Config {
 
 fn start(
     config: Config,
-    storage: &MemoryStorage,
+    storage: &(impl Storage + Clone),
     rule: Option<Arc<dyn EpochRule>>,
 ) -> Result<Node, Error> {
     let transport = MemoryNetwork::new().transport(PeerId::new([1; 32]));
@@ -154,6 +173,43 @@ fn history_is_removed_across_epochs_and_a_restart_goes_on_in_the_newest() {
     let ends = node.epoch() + 2;
     while node.epoch() < ends {
         next(&mut stream);
+    }
+}
+
+#[test]
+fn a_power_cut_at_any_write_around_the_changes_loses_nothing_that_was_acknowledged() {
+    for cut in 1..=40 {
+        for unacknowledged in [Unacknowledged::Whole, Unacknowledged::Absent] {
+            let storage = Arc::new(Faulty::new(MemoryStorage::new()));
+            storage.fail_at(cut, Fault::PowerCut(unacknowledged));
+            let mut acknowledged = Vec::new();
+            if let Ok(node) = start(config(None, "brief/1"), &storage, Some(Arc::new(Brief))) {
+                for number in 0u32.. {
+                    let transaction = Bytes::copy_from_slice(&number.to_le_bytes());
+                    let taken = node.submit_blocking(transaction.clone());
+                    if taken.and_then(|taken| taken.committed_blocking()).is_err() {
+                        break;
+                    }
+                    acknowledged.push(transaction);
+                }
+            }
+            let survivor = storage.power_cut();
+            let node = start(config(None, "brief/1"), &survivor, Some(Arc::new(Brief))).unwrap();
+            let ends = node.epoch() + 2;
+            let mut stream = node.commits_after(CommitIndex::GENESIS);
+            let mut found = Vec::new();
+            while node.epoch() < ends {
+                found.extend(next(&mut stream).transactions());
+            }
+            let all = acknowledged
+                .iter()
+                .all(|transaction| found.contains(transaction));
+            assert!(all, "cut at write {cut}, {unacknowledged:?}");
+            found.sort();
+            let count = found.len();
+            found.dedup();
+            assert_eq!(found.len(), count, "cut at write {cut}, {unacknowledged:?}");
+        }
     }
 }
 

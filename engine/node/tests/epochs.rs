@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use common::clients::{Clients, assert_once, events_until};
 use common::mortal::{Mortal, rule_of};
-use common::wait_until;
+use common::{digests, read, wait_until};
 use probity::{
-    CommitIndex, EpochTerms, FixedCommittee, Node, State, TransactionKind, ValidatorIndex,
+    CommitIndex, CommitsEnd, EpochTerms, FixedCommittee, Node, State, TransactionKind,
+    ValidatorIndex,
 };
 
 /// Epochs that last so long.
@@ -110,6 +111,40 @@ fn a_validator_that_crashes_around_the_change_goes_on_in_the_next_epoch() {
     committed.insert(Bytes::from_static(b"I am back"));
     // What it was away for it has as well, for the others still keep it (R35).
     assert_once(&mortal.nodes(), &committed);
+}
+
+#[test]
+fn a_validator_away_for_longer_than_its_peers_keep_history_leaves_those_epochs_out() {
+    let mut mortal = Mortal::new(4, TransactionKind::Opaque, lasting(Duration::from_secs(1)));
+    mortal.retain_bytes = 0;
+    mortal.start_all();
+    let steady = mortal.nodes()[..3].to_vec();
+    let clients = Clients::start(&steady, 4);
+    wait_until("an epoch has ended", || steady[0].epoch() >= 1);
+    let seen = mortal.node(3).status().last_commit;
+    mortal.stop(3);
+    let away = steady[0].epoch() + 4;
+    wait_until("the others go on", || steady[0].epoch() >= away);
+    mortal.start(3);
+    let back = mortal.node(3).clone();
+    wait_until("the returned one is where the others are", || {
+        back.epoch() == steady[0].epoch() && back.status().last_commit > seen
+    });
+    // Its application is told that it needs another one's state, and goes on from there.
+    let mut stream = back.commits_after(seen);
+    while stream.next_blocking().is_some() {}
+    let Some(CommitsEnd::Removed { first, .. }) = stream.why_ended() else {
+        panic!("{:?}", stream.why_ended());
+    };
+    let taken = back
+        .submit_blocking(Bytes::from_static(b"I am back"))
+        .unwrap();
+    let index = taken.committed_blocking().unwrap();
+    assert!(index >= *first);
+    let mine = read(&back, CommitIndex(index.0 - 1), 1);
+    let others = read(&steady[0], CommitIndex(index.0 - 1), 1);
+    assert_eq!(digests(&mine)[0], digests(&others)[0]);
+    assert!(!clients.stop().is_empty());
 }
 
 #[test]

@@ -21,6 +21,8 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 /// A validator that others have overtaken by more than an epoch installs what it lacks as long as commits come (R35). After
 /// a standstill of this length nobody has them any more, and it leaves its epoch without them.
 const SKIP_AFTER: Duration = Duration::from_secs(5);
+/// The same once an epoch was left in this way and no commit has come since: the next ones are likely to be gone, too.
+const SKIP_AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 impl Habits {
     /// What a replica of this epoch is told.
@@ -136,15 +138,27 @@ impl Core {
 
     /// How the epoch after the running one ended, from a peer; the replica verifies it.
     pub(super) fn take_later_end(&mut self, now: Time, from: &Peer, end: &EpochEnd) {
-        if self.progressed_at.elapsed() < SKIP_AFTER {
+        if !self.may_skip() {
             self.is_overtaken = true;
             return self.ask_end(from);
         }
         let replica = self.replica.as_mut();
         let skipped = replica.is_some_and(|replica| replica.handle_later_end(now, end));
-        if !skipped {
+        if skipped {
+            self.has_skipped = true;
+        } else {
             self.ask_end(from);
         }
+    }
+
+    /// Whether nobody seems to have this epoch's commits any more.
+    fn may_skip(&self) -> bool {
+        let after = if self.has_skipped {
+            SKIP_AGAIN_AFTER
+        } else {
+            SKIP_AFTER
+        };
+        self.progressed_at.elapsed() >= after
     }
 
     /// Who is no member keeps track of epochs, to know when it is one.
@@ -161,7 +175,7 @@ impl Core {
         if self.replica.is_none() && self.asked_at.elapsed() >= FOLLOW_EVERY {
             self.ask_all();
         }
-        if self.is_overtaken && self.progressed_at.elapsed() >= SKIP_AFTER {
+        if self.is_overtaken && self.may_skip() {
             self.is_overtaken = false;
             let question = Message::Replay {
                 epoch: self.epoch.number() + 1,

@@ -206,7 +206,7 @@ impl Core {
     }
 
     fn commit(&mut self, commit: Arc<Commit>) {
-        self.progressed_at = Instant::now();
+        (self.progressed_at, self.has_skipped) = (Instant::now(), false);
         let metrics = &self.hands.metrics;
         metrics.commits.inc();
         metrics.committed_blocks.inc_by(commit.blocks.len() as u64);

@@ -21,6 +21,8 @@ pub(crate) fn rule_of(rule: &dyn EpochRule) -> String {
 pub(crate) struct Mortal {
     committee: CommitteeFile,
     seats: Vec<Place>,
+    /// History that each keeps from its next start on, in bytes.
+    pub(crate) retain_bytes: u64,
     home: tempfile::TempDir,
 }
 
@@ -43,6 +45,7 @@ impl Mortal {
                 validators: Vec::new(),
             },
             seats: Vec::new(),
+            retain_bytes: Config::RETAIN_BYTES,
             home: tempfile::tempdir().unwrap(),
         };
         // The endpoints' protocol names the network, which their addresses do not change.
@@ -114,6 +117,7 @@ impl Mortal {
             Config::joining(&self.committee, keys, address, data.clone()).unwrap()
         };
         config.tuning.verify_threads = 1;
+        config.retain_bytes = self.retain_bytes;
         let node = Node::builder(config)
             .storage(LmdbStorage::open(data).unwrap())
             .transport(transport)
