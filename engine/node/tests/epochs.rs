@@ -141,6 +141,9 @@ fn a_validator_away_for_longer_than_its_peers_keep_history_leaves_those_epochs_o
         .unwrap();
     let index = taken.committed_blocking().unwrap();
     assert!(index >= *first);
+    wait_until("another one has it as well", || {
+        steady[0].status().last_commit >= index
+    });
     let mine = read(&back, CommitIndex(index.0 - 1), 1);
     let others = read(&steady[0], CommitIndex(index.0 - 1), 1);
     assert_eq!(digests(&mine)[0], digests(&others)[0]);
