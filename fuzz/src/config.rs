@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use probity::{CommitteeFile, Config, ConfigError, TransactionKind, ValidatorInfo, write_seed};
-use probity_core::{EpochTerms, Profile};
 use probity_core::crypto::Keypair;
+use probity_core::{EpochTerms, Profile};
 
 /// Reads `data` as the text of `committee.toml`, or as the free part of `node-0.toml`.
 ///

@@ -293,40 +293,41 @@ impl Fetch {
         requests
     }
 
-    fn choose(&self, want: &mut Want, connected: &[ValidatorIndex]) -> Option<ValidatorIndex> {
-        let usable = |peer: &&ValidatorIndex| {
-            **peer != self.me
-                && connected.contains(peer)
-                && self.in_flight[peer.position()] < FETCH_IN_FLIGHT_PEER_MAX
-        };
+    fn choose(&mut self, want: &mut Want, connected: &[ValidatorIndex]) -> Option<ValidatorIndex> {
         if planted!(FetchOnePeer) {
-            return want.hints.first().copied().filter(|peer| usable(&peer));
+            let first = want.hints.first().copied();
+            return first.filter(|peer| self.is_usable(*peer, connected));
         }
         sometimes!(FetchPeerFull if self.in_flight.iter().any(|n| *n >= FETCH_IN_FLIGHT_PEER_MAX));
-        let fresh = |peer: &&ValidatorIndex| {
-            usable(peer) && !want.tried.contains(**peer) && !want.asked.contains(peer)
-        };
-        let chosen = want
-            .hints
-            .iter()
-            .find(fresh)
-            .or_else(|| connected.iter().find(fresh));
-        if let Some(peer) = chosen.copied() {
+        if let Some(peer) = self.next_untried(want, connected) {
             want.tried.insert(peer);
             return Some(peer);
         }
-        // Everybody was asked: begin again.
+        // Everybody was asked: begin again, also with those whose answer never came.
         sometimes!(FetchAllTried);
         want.tried = AuthorSet::default();
-        let idle = |peer: &&ValidatorIndex| usable(peer) && !want.asked.contains(peer);
-        let again = want
-            .hints
-            .iter()
-            .find(idle)
-            .or_else(|| connected.iter().find(idle))
-            .copied();
+        for peer in std::mem::take(&mut want.asked) {
+            self.release(peer);
+        }
+        let again = self.next_untried(want, connected);
         want.tried.insert(again?);
         again
+    }
+
+    fn next_untried(&self, want: &Want, connected: &[ValidatorIndex]) -> Option<ValidatorIndex> {
+        let fresh = |peer: &&ValidatorIndex| {
+            !want.tried.contains(**peer)
+                && !want.asked.contains(peer)
+                && self.is_usable(**peer, connected)
+        };
+        let hinted = want.hints.iter().find(fresh);
+        hinted.or_else(|| connected.iter().find(fresh)).copied()
+    }
+
+    fn is_usable(&self, peer: ValidatorIndex, connected: &[ValidatorIndex]) -> bool {
+        peer != self.me
+            && connected.contains(&peer)
+            && self.in_flight[peer.position()] < FETCH_IN_FLIGHT_PEER_MAX
     }
 }
 

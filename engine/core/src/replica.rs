@@ -128,8 +128,8 @@ pub struct Replica {
     regrounded: Round,
 
     records: Vec<Record>,
-    /// Held outputs wait for the ticket that comes next.
-    commits_wait: bool,
+    /// The records are wanted durable at the end of this step: held outputs or other validators wait for them.
+    records_wanted: bool,
     last_ticket: PersistTicket,
     durable: PersistTicket,
     /// Outputs that wait until their ticket is durable.
@@ -192,7 +192,7 @@ impl Replica {
         }
         if self.is_ending() {
             self.end_epoch();
-            self.persist_if_held();
+            self.persist_if_wanted();
         }
     }
 
@@ -354,11 +354,11 @@ impl Replica {
         if self.records.len() > RECORDS_WAITING_MAX {
             self.persist();
         }
-        self.persist_if_held();
+        self.persist_if_wanted();
     }
 
-    fn persist_if_held(&mut self) {
-        if self.commits_wait {
+    fn persist_if_wanted(&mut self) {
+        if self.records_wanted {
             self.persist();
         }
     }
@@ -376,7 +376,7 @@ impl Replica {
     /// Hands all waiting records to the shell; everything emitted until now is durable with this ticket.
     fn persist(&mut self) -> PersistTicket {
         self.last_ticket = self.next_ticket();
-        self.commits_wait = false;
+        self.records_wanted = false;
         let records = std::mem::take(&mut self.records);
         self.outputs.push_back(Output::Persist {
             ticket: self.last_ticket,
@@ -392,7 +392,7 @@ impl Replica {
     /// Emits `output` once the records made so far are durable, and has them persisted at the end of this step:
     /// the commits of one step are one write.
     fn hold(&mut self, output: Output) {
-        self.commits_wait = true;
+        self.records_wanted = true;
         if planted!(CommitBeforePersist) {
             self.outputs.push_back(output);
             return;

@@ -16,9 +16,9 @@ use probity_core::testing::{
     Committer, Draft, Signing, committee, full_dag, proposal, sign, slots, slots_with_scores,
 };
 use probity_core::{
-    Block, BlockRef, COMMIT_RECORD_VERSION, CommitCertificate, CommitIndex, CommitRecord,
-    Committee, DecodeError, EvidenceFile, EvidenceFileError, FaultBounds, Message, Mode, Payload,
-    Proposal, Round, SignedVotes, Slot, ValidatorIndex,
+    Block, BlockRef, COMMIT_RECORD_VERSION, Charter, CommitCertificate, CommitIndex, CommitRecord,
+    Committee, DecodeError, EpochEnd, EvidenceFile, EvidenceFileError, FaultBounds, Message, Mode,
+    Payload, Proposal, Round, SignedVotes, Slot, ValidatorIndex,
 };
 
 fn four() -> Committee {
@@ -114,6 +114,28 @@ fn certificate(block: &Block) -> CommitCertificate {
     }
 }
 
+/// An epoch's end with one signed vote, which names another commit.
+fn epoch_end(committee: &Committee) -> EpochEnd {
+    let charter = Charter {
+        roster: committee.roster().clone(),
+        bounds: committee.bounds(),
+        total: committee.thresholds().total,
+    };
+    let record = CommitRecord {
+        next: charter.digest(),
+        ..record()
+    };
+    EpochEnd {
+        certificate: CommitCertificate {
+            index: record.index,
+            digest: record.digest(),
+            votes: vec![SignedVotes::of(&full_block(committee))],
+        },
+        record,
+        charter,
+    }
+}
+
 fn messages(block: &Block) -> Vec<(&'static str, Bytes)> {
     let refs = || vec![numbered(1), numbered(2)];
     vec![
@@ -167,6 +189,10 @@ fn messages(block: &Block) -> Vec<(&'static str, Bytes)> {
                 records: vec![record().encode(), Bytes::from_static(b"x")],
             }
             .encode(),
+        ),
+        (
+            "epoch end",
+            Message::EpochEnd(epoch_end(&four()).encode()).encode(),
         ),
     ]
 }
@@ -259,6 +285,21 @@ fn messages_are_frozen() {
         writeln!(text, "{name}: {}", hex::encode(&frame)).unwrap();
     }
     frozen("messages.hex", &text);
+}
+
+#[test]
+fn an_epochs_end_has_one_encoding_and_anything_else_is_refused() {
+    let end = epoch_end(&four());
+    let bytes = end.encode();
+    assert_eq!(EpochEnd::decode(&bytes), Ok(end));
+    for length in 0..bytes.len() {
+        assert!(
+            EpochEnd::decode(&bytes.slice(..length)).is_err(),
+            "cut at {length}"
+        );
+    }
+    let trailing = Bytes::from([&bytes[..], &[0]].concat());
+    assert_eq!(EpochEnd::decode(&trailing), Err(DecodeError::Trailing));
 }
 
 #[test]

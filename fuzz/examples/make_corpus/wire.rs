@@ -6,8 +6,9 @@ use bytes::{Bytes, BytesMut};
 use probity_core::block::{CommitVote, EquivocationProof, genesis_ref};
 use probity_core::crypto::Digest;
 use probity_core::{
-    Block, BlockRef, COMMIT_RECORD_VERSION, CommitCertificate, CommitIndex, CommitRecord, Header,
-    Message, PROTOCOL_VERSION, Payload, Proposal, Round, SignedVotes, Slot, ValidatorIndex,
+    Block, BlockRef, COMMIT_RECORD_VERSION, Charter, CommitCertificate, CommitIndex, CommitRecord,
+    EpochEnd, Header, Message, PROTOCOL_VERSION, Payload, Proposal, Round, SignedVotes, Slot,
+    ValidatorIndex,
 };
 use probity_fuzz::committee::{VALIDATORS, committee, keypair};
 use probity_transport::{FRAME_BYTES_MAX, encode_frame};
@@ -256,6 +257,10 @@ fn messages(blocks: &Blocks) -> Vec<(&'static str, Bytes)> {
             }
             .encode(),
         ),
+        (
+            "epoch-end",
+            Message::EpochEnd(epoch_end(blocks).encode()).encode(),
+        ),
     ]
 }
 
@@ -266,6 +271,28 @@ fn certificate(blocks: &Blocks) -> CommitCertificate {
         index: CommitIndex(3),
         digest: digest(3),
         votes: voters.map(SignedVotes::of).collect(),
+    }
+}
+
+/// The end of the first epoch, with a vote for another commit.
+fn epoch_end(blocks: &Blocks) -> EpochEnd {
+    let charter = Charter {
+        roster: committee().roster().clone(),
+        bounds: committee().bounds(),
+        total: committee().thresholds().total,
+    };
+    let record = CommitRecord {
+        next: charter.digest(),
+        ..commit_record(blocks)
+    };
+    EpochEnd {
+        certificate: CommitCertificate {
+            index: record.index,
+            digest: record.digest(),
+            votes: vec![SignedVotes::of(&blocks.laden)],
+        },
+        record,
+        charter,
     }
 }
 

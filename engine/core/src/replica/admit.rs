@@ -127,8 +127,10 @@ impl Replica {
             return;
         }
         sometimes!(CollectedHeld);
+        // Others may need it while nobody can propose, and collected blocks are served from storage.
         self.records.push(Record::header(block));
         self.records.extend(Record::payload(block));
+        self.records_wanted = true;
         let grounded = self
             .grounding
             .handle_fetched(&mut self.dag, reference, block.parents());

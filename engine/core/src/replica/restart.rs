@@ -84,7 +84,7 @@ pub(super) fn empty(config: ReplicaConfig, recovered: &Recovered, now: Time) -> 
         skipped: Vec::new(),
         regrounded: Round::GENESIS,
         records: Vec::new(),
-        commits_wait: false,
+        records_wanted: false,
         last_ticket: PersistTicket(0),
         durable: PersistTicket(0),
         held: VecDeque::new(),

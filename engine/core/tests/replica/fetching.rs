@@ -9,24 +9,29 @@ use probity_core::{BlockRef, Link, Message, Mode, Round, Time, ValidatorIndex};
 use crate::draw::{block, equal, genesis, refs, row};
 use crate::hand::{Hand, Takes};
 
-/// A Byzantine author may name a parent that does not exist. Each peer is asked at once, and after that only now and
-/// then: an unpaused circle of requests and refusals would keep every validator busy forever.
-#[test]
-fn a_block_that_nobody_holds_is_asked_for_with_pauses() {
+/// A replica to which validator 3 shows a block with a parent that nobody else has seen.
+fn asked_for_what_one_has() -> (Hand, BlockRef) {
     let committee = equal(4, Mode::Graded, 8);
     let mut hand = Hand::new(&committee, 0, Takes::Nothing);
     (1..4).for_each(|peer| hand.link(peer, Link::Up));
     let first = row(&committee, 1, 1..3, &genesis(&committee));
     first.iter().for_each(|block| hand.take(block));
-    let nobodys = BlockRef {
+    let missing = BlockRef {
         round: Round(1),
         author: ValidatorIndex(3),
         digest: Digest([7; 32]),
     };
     let mut parents = refs(&first);
-    parents.push(nobodys);
+    parents.push(missing);
     hand.take(&block(&committee, (2, 3), &parents));
+    (hand, missing)
+}
 
+/// A Byzantine author may name a parent that does not exist. Each peer is asked at once, and after that only now and
+/// then: an unpaused circle of requests and refusals would keep every validator busy forever.
+#[test]
+fn a_block_that_nobody_holds_is_asked_for_with_pauses() {
+    let (mut hand, nobodys) = asked_for_what_one_has();
     let start = hand.now;
     let mut asked: BTreeMap<Time, Vec<ValidatorIndex>> = BTreeMap::new();
     let mut requests = 0;
@@ -61,4 +66,27 @@ fn a_block_that_nobody_holds_is_asked_for_with_pauses() {
     let last = times[times.len() - 1].since_us(times[times.len() - 2]);
     assert!(last >= FETCH_RETRY_MAX_US, "pauses double: {last} us");
     assert!(times.len() > 10, "it is asked for as long as it is needed");
+}
+
+/// The one peer that holds the block was asked, and its answer was lost. It is asked again in every circle, however
+/// surely the others refuse.
+#[test]
+fn whoever_did_not_answer_is_asked_again() {
+    let (mut hand, missing) = asked_for_what_one_has();
+    let holder = ValidatorIndex(3);
+    let end = hand.now.plus_us(20 * FETCH_RETRY_MAX_US);
+    let mut asked = 0;
+    while hand.now < end {
+        let due = hand.replica.next_deadline().expect("it is asked for again");
+        for (peer, reference) in hand.fetches() {
+            assert_eq!(reference, missing);
+            if peer == holder {
+                asked += 1;
+            } else {
+                hand.hear(peer, &Message::NotHeld(vec![reference]));
+            }
+        }
+        hand.tick(due);
+    }
+    assert!(asked >= 5, "asked {asked} times");
 }

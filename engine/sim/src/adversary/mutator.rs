@@ -55,7 +55,7 @@ impl Mutator {
             9 => header.commit_votes = old.commit_votes,
             10 => self.bend_votes(&mut header.commit_votes),
             11 => header.chain = noise(&mut self.random),
-            _ => self.bend_parents(hands, &mut header.parents),
+            _ => self.bend_parents(hands, header.round, &mut header.parents),
         }
         hands.sign(header, payload)
     }
@@ -77,11 +77,11 @@ impl Mutator {
         }
     }
 
-    fn bend_parents(&mut self, hands: &Hands<'_>, parents: &mut Vec<BlockRef>) {
+    fn bend_parents(&mut self, hands: &Hands<'_>, round: Round, parents: &mut Vec<BlockRef>) {
         let at = self.random.below(parents.len() as u64);
         let at = usize::try_from(at).expect("below a length");
         let parent = parents[at];
-        match self.random.below(8) {
+        match self.random.below(10) {
             0 => parents[at].round = Round(self.around(parent.round.0)),
             1 => parents[at].author = ValidatorIndex(parent.author.0.wrapping_add(1)),
             2 => parents[at].digest = noise(&mut self.random),
@@ -92,7 +92,12 @@ impl Mutator {
             5 => parents.swap(0, at),
             // The same slot's other block, or the same author's block of a round before.
             6 => self.swap_for(hands, &mut parents[at], parent.round),
-            _ => self.swap_for(hands, &mut parents[at], parent.round.minus(1)),
+            7 => self.swap_for(hands, &mut parents[at], parent.round.minus(1)),
+            // The oldest that R4 allows, or one round older.
+            oldest => {
+                let depth = hands.committee.gc_depth() + u32::from(oldest == 8);
+                self.swap_for(hands, &mut parents[at], round.minus(depth));
+            }
         }
     }
 
