@@ -106,14 +106,6 @@ fn record() -> CommitRecord {
     }
 }
 
-fn certificate(block: &Block) -> CommitCertificate {
-    CommitCertificate {
-        index: CommitIndex(5),
-        digest: Digest([6; 32]),
-        votes: vec![SignedVotes::of(block)],
-    }
-}
-
 /// An epoch's end with one signed vote, which names another commit.
 fn epoch_end(committee: &Committee) -> EpochEnd {
     let charter = Charter {
@@ -133,6 +125,14 @@ fn epoch_end(committee: &Committee) -> EpochEnd {
         },
         record,
         charter,
+    }
+}
+
+fn certificate(block: &Block) -> CommitCertificate {
+    CommitCertificate {
+        index: CommitIndex(5),
+        digest: Digest([6; 32]),
+        votes: vec![SignedVotes::of(block)],
     }
 }
 
@@ -163,6 +163,10 @@ fn messages(block: &Block) -> Vec<(&'static str, Bytes)> {
             .encode(),
         ),
         (
+            "epoch end",
+            Message::EpochEnd(epoch_end(&four()).encode()).encode(),
+        ),
+        (
             "fetch certificate",
             Message::FetchCertificate {
                 epoch: 3,
@@ -189,10 +193,6 @@ fn messages(block: &Block) -> Vec<(&'static str, Bytes)> {
                 records: vec![record().encode(), Bytes::from_static(b"x")],
             }
             .encode(),
-        ),
-        (
-            "epoch end",
-            Message::EpochEnd(epoch_end(&four()).encode()).encode(),
         ),
     ]
 }

@@ -226,6 +226,10 @@ fn messages(blocks: &Blocks) -> Vec<(&'static str, Bytes)> {
             .encode(),
         ),
         (
+            "epoch-end",
+            Message::EpochEnd(epoch_end(blocks).encode()).encode(),
+        ),
+        (
             "fetch-certificate",
             Message::FetchCertificate {
                 epoch: 0,
@@ -257,21 +261,7 @@ fn messages(blocks: &Blocks) -> Vec<(&'static str, Bytes)> {
             }
             .encode(),
         ),
-        (
-            "epoch-end",
-            Message::EpochEnd(epoch_end(blocks).encode()).encode(),
-        ),
     ]
-}
-
-/// A certificate with the votes of three validators.
-fn certificate(blocks: &Blocks) -> CommitCertificate {
-    let voters = blocks.second.iter().take(3);
-    CommitCertificate {
-        index: CommitIndex(3),
-        digest: digest(3),
-        votes: voters.map(SignedVotes::of).collect(),
-    }
 }
 
 /// The end of the first epoch, with a vote for another commit.
@@ -293,6 +283,16 @@ fn epoch_end(blocks: &Blocks) -> EpochEnd {
         },
         record,
         charter,
+    }
+}
+
+/// A certificate with the votes of three validators.
+fn certificate(blocks: &Blocks) -> CommitCertificate {
+    let voters = blocks.second.iter().take(3);
+    CommitCertificate {
+        index: CommitIndex(3),
+        digest: digest(3),
+        votes: voters.map(SignedVotes::of).collect(),
     }
 }
 

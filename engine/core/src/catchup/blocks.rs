@@ -154,7 +154,7 @@ impl Blocks {
             if rooms.is_empty() {
                 break;
             }
-            if self.begins_again(now, &block, (&usable, peers)) {
+            if self.begins_again(now, &block, (&usable, &mut *peers)) {
                 continue;
             }
             let Some(peer) = self.choose(&block, &rooms) else {
@@ -199,12 +199,12 @@ impl Blocks {
         }
     }
 
-    /// Everybody who can be asked was: it is asked for again, but not in a circle.
+    /// Everybody who can be asked was: it is asked for again, also of those whose answer never came, but not in a circle.
     fn begins_again(
         &mut self,
         now: Time,
         block: &BlockRef,
-        (usable, peers): (&[ValidatorIndex], &Peers),
+        (usable, peers): (&[ValidatorIndex], &mut Peers),
     ) -> bool {
         let Some(want) = self.wants.get_mut(block) else {
             return false;
@@ -214,6 +214,9 @@ impl Blocks {
         }
         sometimes!(CatchUpAllTried);
         want.tried = AuthorSet::default();
+        for (peer, _) in want.asked.drain(..) {
+            peers.release(peer);
+        }
         let due = now.plus_us(peers.patience_us());
         want.due = Some(due);
         self.due.insert((due, *block));
