@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use probity_core::Profile;
 use probity_core::limits::TRANSACTION_BYTES_MAX;
+use probity_core::{EpochTerms, Profile};
 
 use crate::marker::MARKER_BYTES;
 
@@ -115,6 +115,20 @@ pub(crate) struct ClusterOptions {
     /// What a transaction is.
     #[arg(long, value_enum, default_value_t = TransactionKind::Signed)]
     pub(crate) transactions: TransactionKind,
+    /// How long an epoch lasts, for example 5s; by default the first one has no end.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) epoch_length: Option<Duration>,
+}
+
+impl ClusterOptions {
+    /// When epochs end; the committee stays as it is, but for its weights.
+    pub(crate) fn terms(&self) -> EpochTerms {
+        let length_ms = |length: Duration| u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+        EpochTerms {
+            length_ms: self.epoch_length.map(length_ms),
+            ..EpochTerms::default()
+        }
+    }
 }
 
 /// `local`.
@@ -327,6 +341,7 @@ mod tests {
             ("--rate 0", "1 to 10000000"),
             ("--size 70000", "to 65536"),
             ("--duration 2h", "100ms to 60m"),
+            ("--epoch-length 1ms", "100ms to 60m"),
             ("--retain 3", "64MiB or more"),
             ("--profile fast99", "fast20"),
         ];

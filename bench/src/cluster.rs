@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use probity::{Addresses, CommitStream, Config, InitOptions, Node, TransactionKind as Check};
+use probity::{
+    Addresses, CommitStream, Config, EpochTerms, InitOptions, Node, TransactionKind as Check,
+};
 use probity_core::crypto::{Digest, Keypair};
 use probity_core::{Commit, CommitIndex, Committee};
 use probity_storage::{LmdbOptions, LmdbStorage, MemoryStorage, Storage};
@@ -51,7 +53,7 @@ pub(crate) struct Cluster {
     /// The validators, by index.
     pub(crate) nodes: Vec<Node>,
     storages: Vec<Arc<dyn Storage>>,
-    /// Who they are.
+    /// Who they are in the first epoch.
     pub(crate) committee: Arc<Committee>,
     /// Commits that every validator has before the run.
     pub(crate) after: CommitIndex,
@@ -72,6 +74,7 @@ pub(crate) fn init(dir: &Path, options: &ClusterOptions) -> Result<probity::Init
         validators: options.validators,
         profile: options.profile,
         transactions: check_of(options.transactions),
+        epochs: options.terms(),
         addresses: Addresses::Listed(free_addresses(options.validators)?),
     };
     probity::init(dir, &options).map_err(Failure::fault)
@@ -200,22 +203,32 @@ fn from_directory(dir: &Path, options: &ClusterOptions) -> Result<Vec<Config>, F
         kind(check_of(options.transactions)),
         kind(found.transactions),
     );
-    let asked = (options.validators, options.profile, asked_kind);
-    let there = (found.validators.len(), found.profile, found_kind);
+    let describe = |validators, profile, kind, terms: &EpochTerms| {
+        let lasting = terms
+            .length_ms
+            .map_or("without end".to_owned(), |ms| format!("of {ms} ms"));
+        format!("{validators} validators, {profile}, {kind}, epochs {lasting}")
+    };
+    let there = describe(
+        found.validators.len(),
+        found.profile,
+        found_kind,
+        &found.epochs,
+    );
+    let asked = describe(
+        options.validators,
+        options.profile,
+        asked_kind,
+        &options.terms(),
+    );
     if asked != there {
+        let committee = committee.display();
         return Err(Failure::Fault(format!(
-            "{} is for {} validators, {}, {}; asked for were {}, {}, {}",
-            committee.display(),
-            there.0,
-            there.1,
-            there.2,
-            asked.0,
-            asked.1,
-            asked.2,
+            "{committee} is for {there}; asked for were {asked}"
         )));
     }
     let load = |index| Config::load(dir.join(format!("node-{index}.toml")));
-    (0..there.0)
+    (0..found.validators.len())
         .map(load)
         .collect::<Result<_, _>>()
         .map_err(Failure::fault)
@@ -238,8 +251,9 @@ fn in_process(options: &LocalOptions) -> Result<(Vec<Config>, Home), Failure> {
     let seeds = seeds.map_err(Failure::fault)?;
     let signing = seeds.iter().map(|seed| Keypair::from_seed(seed)).collect();
     let check = check_of(options.cluster.transactions);
-    let mut configs =
-        Config::in_process(signing, options.cluster.profile, check).map_err(Failure::fault)?;
+    let (cluster, terms) = (&options.cluster, options.cluster.terms());
+    let mut configs = Config::in_process_with(signing, (cluster.profile, check), terms)
+        .map_err(Failure::fault)?;
     for (index, config) in configs.iter_mut().enumerate() {
         config.data = home
             .path()
@@ -303,7 +317,8 @@ fn start_in_memory(
 ) -> Result<Vec<Node>, Failure> {
     let network = MemoryNetwork::new();
     let start = |(config, storage): (Config, &Arc<dyn Storage>)| {
-        let id = PeerId::new(config.validators[config.me.position()].network_key);
+        let seed = Keypair::from_seed(&config.network_seed);
+        let id = PeerId::new(*seed.public().as_bytes());
         let transport = network.transport(id);
         let node = Node::builder(config)
             .storage(Arc::clone(storage))

@@ -22,12 +22,20 @@ const PATIENCE: Duration = Duration::from_millis(50);
 pub(crate) struct Progress {
     /// Index of the last commit read.
     pub(crate) last_index: AtomicU64,
-    /// Round of its leader.
+    /// Round of its leader, counted on from one epoch to the next.
     pub(crate) leader_round: AtomicU64,
+    // Rounds in all epochs before.
+    rounds_before: AtomicU64,
     /// Different transactions of this run that were delivered here.
     pub(crate) delivered: AtomicU64,
     /// Those of them that this validator had taken from a client; so each counts once in a cluster.
     pub(crate) own_delivered: AtomicU64,
+    /// The epoch of that commit.
+    pub(crate) epoch: AtomicU64,
+    /// The longest pause between two commits of one epoch since the load began, in microseconds.
+    pub(crate) gap_us: AtomicU64,
+    /// The longest one between the last commit of an epoch and the first of the next.
+    pub(crate) change_gap_us: AtomicU64,
     /// Latencies in microseconds since the last look. Locked once a commit, and once a second.
     pub(crate) recent: Mutex<Histogram<u64>>,
     stop: AtomicBool,
@@ -39,8 +47,12 @@ impl Progress {
         Self {
             last_index: AtomicU64::new(0),
             leader_round: AtomicU64::new(0),
+            rounds_before: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
             own_delivered: AtomicU64::new(0),
+            epoch: AtomicU64::new(0),
+            gap_us: AtomicU64::new(0),
+            change_gap_us: AtomicU64::new(0),
             recent: Mutex::new(latencies()),
             stop: AtomicBool::new(false),
         }
@@ -114,6 +126,7 @@ impl Reader {
             decisions: Decisions::default(),
             fault: None,
         };
+        let mut came = None;
         loop {
             match next_commit(&mut stream, PATIENCE) {
                 Next::Commit(commit) => {
@@ -123,6 +136,7 @@ impl Reader {
                         seen.fault = Some(format!("commit {found} came instead of {expected}"));
                         return seen;
                     }
+                    self.note_gap(&mut came, &commit);
                     self.take(&commit, &mut seen);
                 }
                 Next::Quiet if self.progress.stop.load(Ordering::Relaxed) => return seen,
@@ -133,6 +147,23 @@ impl Reader {
                 }
             }
         }
+    }
+
+    /// Compares the pause since the commit before with the longest one so far.
+    fn note_gap(&self, came: &mut Option<(Duration, u64)>, commit: &Commit) {
+        let (now, epoch) = (self.ledger.elapsed(), commit.record.epoch);
+        if let Some((at, of)) = came.replace((now, epoch)) {
+            let longest = if of == epoch {
+                &self.progress.gap_us
+            } else {
+                let rounds = self.progress.leader_round.load(Ordering::Relaxed);
+                self.progress.rounds_before.store(rounds, Ordering::Relaxed);
+                &self.progress.change_gap_us
+            };
+            let gap_us = u64::try_from((now - at).as_micros()).unwrap_or(u64::MAX);
+            longest.fetch_max(gap_us, Ordering::Relaxed);
+        }
+        self.progress.epoch.store(epoch, Ordering::Relaxed);
     }
 
     fn take(&self, commit: &Commit, seen: &mut Delivered) {
@@ -147,10 +178,9 @@ impl Reader {
         }
         decisions.skipped += commit.record.skipped.len() as u64;
         self.take_transactions(commit, seen);
-        let round = commit.record.leader.round.0;
-        self.progress
-            .leader_round
-            .store(round.into(), Ordering::Relaxed);
+        let before = self.progress.rounds_before.load(Ordering::Relaxed);
+        let round = before + u64::from(commit.record.leader.round.0);
+        self.progress.leader_round.store(round, Ordering::Relaxed);
         self.progress
             .last_index
             .store(commit.index().0, Ordering::Release);

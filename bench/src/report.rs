@@ -28,6 +28,12 @@ pub(crate) struct Report {
     /// Commits while the load lasted.
     pub(crate) commits: u64,
     pub(crate) rounds_per_s: f64,
+    /// Changes from one epoch to the next while the load lasted.
+    pub(crate) epoch_changes: u64,
+    /// The longest pause between two commits of one epoch, at any validator.
+    pub(crate) gap_ms_max: f64,
+    /// The longest pause between the last commit of an epoch and the first of the next.
+    pub(crate) change_gap_ms_max: f64,
     /// Of validator 0, over the whole run.
     pub(crate) decisions: DecisionCounts,
     /// Processor time of the whole process while the load lasted, validators and clients together.
@@ -90,6 +96,19 @@ impl From<Decisions> for DecisionCounts {
     }
 }
 
+impl Report {
+    /// How long nothing was committed, within an epoch and at its end.
+    fn gaps(&self) -> String {
+        let (gap_ms, change_gap_ms) = (self.gap_ms_max, self.change_gap_ms_max);
+        let within = format!("{gap_ms:.1} ms between commits of one epoch");
+        match self.epoch_changes {
+            0 => within,
+            1 => format!("{within}, {change_gap_ms:.1} ms at the epoch change"),
+            changes => format!("{within}, {change_gap_ms:.1} ms at {changes} epoch changes"),
+        }
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -137,6 +156,7 @@ impl fmt::Display for Report {
             "commits",
             format!("{}, {:.1} rounds/s", self.commits, self.rounds_per_s),
         )?;
+        row("longest gap", self.gaps())?;
         let decisions = format!("fast {fast}  slow {slow}  indirect {indirect}  skipped {skipped}");
         row("decisions", decisions)?;
         row(

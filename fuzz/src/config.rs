@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use probity::{CommitteeFile, Config, ConfigError, TransactionKind, ValidatorInfo, write_seed};
-use probity_core::Profile;
 use probity_core::crypto::Keypair;
+use probity_core::{EpochTerms, Profile};
 
 /// Reads `data` as the text of `committee.toml`, or as the free part of `node-0.toml`.
 ///
@@ -63,7 +63,7 @@ fn check_node(text: &str) {
         Ok(config) => {
             assert!(config.tuning.check().is_ok(), "tuning out of its bounds");
             assert!(config.retain_bytes <= config.storage_limit_bytes);
-            assert_eq!(config.me.0, 0);
+            assert_eq!(config.me.map(|me| me.0), Some(0));
         }
         Err(refused) => check_refusal(&refused),
     }
@@ -105,6 +105,7 @@ impl Place {
         let committee = CommitteeFile {
             profile: Profile::Dual30,
             transactions: TransactionKind::Opaque,
+            epochs: EpochTerms::default(),
             validators: vec![ValidatorInfo {
                 name: "validator-0".to_owned(),
                 signing_key: Keypair::from_seed(&seeds[0]).public(),

@@ -152,6 +152,7 @@ impl RecordSource for Stored<'_> {
             | RecordTable::Agenda
             | RecordTable::EpochEnd
             | RecordTable::Certificates
+            | RecordTable::Notes
             | RecordTable::Reputation
             | RecordTable::Evidence => None,
         })

@@ -25,6 +25,7 @@ fn network() -> Network {
         validators: 4,
         profile: Profile::Dual30,
         transactions: TransactionKind::Signed,
+        epoch_length: None,
     };
     crate::cluster::init(&home.path().join("net"), &options).unwrap();
     let config = |at| Config::load(home.path().join(format!("net/node-{at}.toml"))).unwrap();

@@ -1,7 +1,7 @@
 //! Looks at the readers once a second while the load lasts, and adds up.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -29,6 +29,12 @@ pub(super) struct Window {
     pub(super) commits: u64,
     /// Rounds from its first leader to its last.
     pub(super) rounds: u64,
+    /// Changes from one epoch to the next.
+    pub(super) epoch_changes: u64,
+    /// The longest pause between two commits of one epoch, at the validator where it was longest.
+    pub(super) gap: Duration,
+    /// The same from the last commit of an epoch to the first of the next.
+    pub(super) change_gap: Duration,
     /// Processor time of the process.
     pub(super) cpu: Duration,
     /// The greatest anonymous memory seen.
@@ -43,6 +49,7 @@ struct Mark {
     committed: u64,
     commits: u64,
     rounds: u64,
+    epoch: u64,
 }
 
 impl Mark {
@@ -56,6 +63,9 @@ impl Mark {
             rounds: loads(|at| at.leader_round.load(Ordering::Relaxed))
                 .max()
                 .unwrap_or(0),
+            epoch: loads(|at| at.epoch.load(Ordering::Relaxed))
+                .max()
+                .unwrap_or(0),
         }
     }
 }
@@ -64,6 +74,8 @@ impl Mark {
 pub(super) fn watch(load: &Load, progress: &[Arc<Progress>]) -> Window {
     let clock = || load.ledger.elapsed();
     let cpu_before = machine::cpu_time();
+    take_longest(progress, |at| &at.gap_us);
+    take_longest(progress, |at| &at.change_gap_us);
     let first = Mark::of(progress);
     let (mut before, mut since) = (first, load.starts);
     let mut all = latencies();
@@ -96,10 +108,19 @@ pub(super) fn watch(load: &Load, progress: &[Arc<Progress>]) -> Window {
         committed: last.committed - first.committed,
         commits: last.commits - first.commits,
         rounds: last.rounds - first.rounds,
+        epoch_changes: last.epoch - first.epoch,
+        gap: take_longest(progress, |at| &at.gap_us),
+        change_gap: take_longest(progress, |at| &at.change_gap_us),
         cpu: machine::cpu_time().saturating_sub(cpu_before),
         rss_bytes_max,
         latencies: all,
     }
+}
+
+/// The longest pause that any reader noted since the last look.
+fn take_longest(progress: &[Arc<Progress>], of: fn(&Progress) -> &AtomicU64) -> Duration {
+    let longest = progress.iter().map(|at| of(at).swap(0, Ordering::Relaxed));
+    Duration::from_micros(longest.max().unwrap_or(0))
 }
 
 /// The latencies that no look has counted yet.

@@ -13,6 +13,7 @@
 mod agenda;
 mod change;
 mod end;
+mod notes;
 mod roster;
 mod rule;
 
@@ -20,6 +21,8 @@ pub use agenda::ChangeOutcome;
 pub(crate) use agenda::{Agenda, Progress};
 pub use change::{Change, Charter};
 pub use end::{EpochEnd, Origin};
+pub(crate) use notes::Note;
+pub use notes::{DecidedChange, EpochNotes};
 pub(crate) use roster::apportion;
 pub use roster::{Roster, RosterError, Seat};
 pub use rule::{Authority, ChangeRequest, EpochRule, EpochTerms, FixedCommittee, VotedChanges};

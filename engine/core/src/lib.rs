@@ -110,8 +110,8 @@ pub use committee::{
     AuthorSet, Committee, CommitteeConfig, CommitteeError, Member, PROTOCOL_VERSION, Tally,
 };
 pub use epoch::{
-    Authority, Change, ChangeOutcome, ChangeRequest, Charter, EpochEnd, EpochRule, EpochTerms,
-    FixedCommittee, Origin, Roster, RosterError, Seat, VotedChanges,
+    Authority, Change, ChangeOutcome, ChangeRequest, Charter, DecidedChange, EpochEnd, EpochNotes,
+    EpochRule, EpochTerms, FixedCommittee, Origin, Roster, RosterError, Seat, VotedChanges,
 };
 pub use evidence_file::{EvidenceFault, EvidenceFile, EvidenceFileError};
 pub use finality::CommitCertificate;
@@ -120,7 +120,7 @@ pub use input::{Delivery, Intake, Link, Pending};
 pub use message::Message;
 pub use order::Path;
 pub use output::{Halt, Outcome, Output, PayloadRoom, PersistTicket};
-pub use recover::{RecoverError, Recovered, replay_scores};
+pub use recover::{RecoverError, Recovered, replay_scores, stored_scores};
 pub use replica::{ProposalContent, Replica, ReplicaConfig, ReplicaStatus};
 pub use reputation::{
     Eligibility, Leading, Mark, ONE, ReplayedCommit, ReputationParams, RoundStanding, Scoring,

@@ -13,6 +13,7 @@
 //! | `Agenda` | epoch | votes for changes and the next charter |
 //! | `EpochEnd` | epoch | the last commit, its certificate, the next charter |
 //! | `Certificates` | epoch, index | a commit certificate, one in some hundred commits (R35) |
+//! | `Notes` | epoch, index, number | what a commit decided about the committee |
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -21,7 +22,7 @@ use crate::codec::{DecodeError, PROOF_BYTES, Put, Reader, decode_unsigned_header
 use crate::commit::CommitRecord;
 use crate::committee::Committee;
 use crate::crypto::Digest;
-use crate::epoch::EpochEnd;
+use crate::epoch::{EpochEnd, Note};
 use crate::finality::CommitCertificate;
 use crate::id::{CommitIndex, Round};
 use crate::limits::{COMMITS_BYTES_MAX, COMMITS_MAX};
@@ -53,6 +54,8 @@ pub enum RecordTable {
     EpochEnd = 10,
     /// Certificates for those who catch up.
     Certificates = 11,
+    /// What commits decided about the committee.
+    Notes = 12,
 }
 
 /// One record to write.
@@ -153,8 +156,9 @@ impl Record {
         Self { table, key, value }
     }
 
-    /// Which chain the store belongs to.
-    pub(crate) fn epoch(committee: &Committee) -> Self {
+    /// Which chain the store belongs to. Replicas write it themselves; who only follows epochs does not have one.
+    #[must_use]
+    pub fn epoch(committee: &Committee) -> Self {
         let chain = Bytes::copy_from_slice(committee.chain().as_bytes());
         Self::new(RecordTable::Epoch, epoch_key(committee.epoch()), chain)
     }
@@ -206,6 +210,15 @@ impl Record {
     pub(crate) fn certificate(epoch: u64, certificate: &CommitCertificate) -> Self {
         let key = certificate_key(epoch, certificate.index);
         Self::new(RecordTable::Certificates, key, certificate.encode())
+    }
+
+    /// What a commit decided about the committee; written with it.
+    pub(crate) fn note((epoch, index, number): (u64, CommitIndex, u16), note: &Note) -> Self {
+        let mut key = BytesMut::with_capacity(18);
+        key.put_u64(epoch);
+        key.put_u64(index.0);
+        key.put_u16(number);
+        Self::new(RecordTable::Notes, key.freeze(), note.encode())
     }
 
     /// How an epoch ended.

@@ -20,6 +20,10 @@ use crate::record::{
 use crate::reputation::{ReplayedCommit, Reputation, Scoring};
 use crate::verify::{Reject, VerifiedBlock, read_stored_header};
 
+mod scores;
+
+pub use scores::stored_scores;
+
 /// What a store says about the past: the last commit, the blocks above the gc round, the last own header.
 #[derive(Clone, Debug, Default)]
 pub struct Recovered {

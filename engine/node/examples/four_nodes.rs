@@ -28,8 +28,8 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use clap::Parser;
 use probity::{
-    Addresses, CommitIndex, Config, Envelope, InitOptions, Keypair, LmdbStorage, Node, Profile,
-    QuicTransport, SubmitError, TransactionKind,
+    Addresses, CommitIndex, Config, Envelope, EpochTerms, InitOptions, Keypair, LmdbStorage, Node,
+    Profile, QuicTransport, SubmitError, TransactionKind,
 };
 use probity_core::crypto::Digest;
 use probity_storage::LmdbOptions;
@@ -87,6 +87,7 @@ fn init(data: &Path) -> Result<(), Box<dyn Error>> {
         validators: VALIDATORS,
         profile: Profile::default(),
         transactions: TransactionKind::SignedEnvelope,
+        epochs: EpochTerms::default(),
         addresses: Addresses::Listed(addresses),
     };
     let report = probity::init(data, &options)?;

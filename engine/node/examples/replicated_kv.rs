@@ -24,8 +24,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use clap::Parser;
 use probity::{
-    Addresses, Commit, CommitIndex, CommitsEnd, Config, InitOptions, LmdbStorage, Node, Profile,
-    QuicTransport, SubmitError, TransactionKind,
+    Addresses, Commit, CommitIndex, CommitsEnd, Config, EpochTerms, InitOptions, LmdbStorage, Node,
+    Profile, QuicTransport, SubmitError, TransactionKind,
 };
 use probity_storage::{Batch, LmdbOptions, Scan, Storage, Table};
 use probity_transport::{NetworkKey, QuicOptions};
@@ -83,6 +83,7 @@ fn init(data: &Path) -> Result<(), Box<dyn Error>> {
         validators: 1,
         profile: Profile::default(),
         transactions: TransactionKind::Opaque,
+        epochs: EpochTerms::default(),
         addresses: Addresses::Listed(vec![socket.local_addr()?]),
     };
     probity::init(data, &options)?;

@@ -6,7 +6,6 @@
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use probity_core::ValidatorIndex;
 
 /// What an answered byte costs: a peer gets about one gigabit a second.
 const NANOS_PER_BYTE: u64 = 8;
@@ -15,36 +14,32 @@ const REQUEST_BYTES: usize = 4096;
 /// How far ahead of its rate a peer may be: about 30 MB, more than a link's queue holds.
 const AHEAD_MAX: Duration = Duration::from_millis(250);
 
-/// What each peer has used up, as the moment until which it is paid for.
-pub(crate) struct Allowances(Box<[Mutex<Instant>]>);
+/// What a peer has used up, as the moment until which it is paid for.
+pub(crate) struct Allowance(Mutex<Instant>);
 
-impl Allowances {
-    pub(crate) fn new(peers: usize) -> Self {
-        let now = Instant::now();
-        Self((0..peers).map(|_| Mutex::new(now)).collect())
+impl Allowance {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(Instant::now()))
     }
 
     /// Takes a request of the peer; `false` when it has to ask again later.
-    pub(crate) fn take_request(&self, peer: ValidatorIndex, now: Instant) -> bool {
-        let open = self.is_open(peer, now);
+    pub(crate) fn take_request(&self, now: Instant) -> bool {
+        let open = self.is_open(now);
         if open {
-            self.charge(peer, now, REQUEST_BYTES);
+            self.charge(now, REQUEST_BYTES);
         }
         open
     }
 
     /// Whether the peer may have more.
-    pub(crate) fn is_open(&self, peer: ValidatorIndex, now: Instant) -> bool {
-        let paid = self.0.get(peer.position());
-        paid.is_some_and(|paid| paid.lock().saturating_duration_since(now) <= AHEAD_MAX)
+    pub(crate) fn is_open(&self, now: Instant) -> bool {
+        self.0.lock().saturating_duration_since(now) <= AHEAD_MAX
     }
 
     /// These bytes are sent to the peer.
-    pub(crate) fn charge(&self, peer: ValidatorIndex, now: Instant, bytes: usize) {
-        if let Some(paid) = self.0.get(peer.position()) {
-            let mut paid = paid.lock();
-            *paid = (*paid).max(now) + Duration::from_nanos(bytes as u64 * NANOS_PER_BYTE);
-        }
+    pub(crate) fn charge(&self, now: Instant, bytes: usize) {
+        let mut paid = self.0.lock();
+        *paid = (*paid).max(now) + Duration::from_nanos(bytes as u64 * NANOS_PER_BYTE);
     }
 }
 
@@ -54,23 +49,21 @@ mod tests {
 
     #[test]
     fn a_peer_that_had_much_waits_while_others_do_not() {
-        let allowances = Allowances::new(2);
-        let [greedy, modest] = [0, 1].map(ValidatorIndex);
+        let [greedy, modest] = [Allowance::new(), Allowance::new()];
         let now = Instant::now();
-        assert!(allowances.take_request(greedy, now));
-        allowances.charge(greedy, now, 125_000_000);
-        assert!(!allowances.take_request(greedy, now));
-        assert!(allowances.take_request(modest, now));
+        assert!(greedy.take_request(now));
+        greedy.charge(now, 125_000_000);
+        assert!(!greedy.take_request(now));
+        assert!(modest.take_request(now));
         let later = now + Duration::from_secs(1);
-        assert!(allowances.take_request(greedy, later));
+        assert!(greedy.take_request(later));
     }
 
     #[test]
     fn requests_alone_use_it_up_and_rest_saves_no_more_than_the_bound() {
-        let allowances = Allowances::new(1);
-        let peer = ValidatorIndex(0);
+        let allowance = Allowance::new();
         let ask_all = |now| {
-            let asked = (0..100_000).take_while(|_| allowances.take_request(peer, now));
+            let asked = (0..100_000).take_while(|_| allowance.take_request(now));
             asked.count()
         };
         let now = Instant::now() + Duration::from_secs(3600);
@@ -78,11 +71,5 @@ mod tests {
         assert!((7_000..9_000).contains(&burst), "{burst}");
         assert_eq!(ask_all(now), 0);
         assert_eq!(ask_all(now + Duration::from_secs(3600)), burst);
-    }
-
-    #[test]
-    fn who_is_no_peer_has_nothing() {
-        let allowances = Allowances::new(1);
-        assert!(!allowances.take_request(ValidatorIndex(1), Instant::now()));
     }
 }

@@ -11,7 +11,9 @@ use probity_core::record::{RecordSource as _, RecordTable, commit_key, read_bloc
 use probity_core::{Commit, CommitIndex, CommitRecord, CommittedBlock, digest_of};
 use probity_storage::Storage;
 
+use crate::chronicle::Chronicle;
 use crate::error::CommitsEnd;
+use crate::event::StreamEvent;
 use crate::health::{Health, StopReason};
 use crate::records::Records;
 
@@ -23,6 +25,7 @@ const RECENT_BYTES: usize = 32 << 20;
 /// Every commit so far: the youngest in memory, the others in storage.
 pub(crate) struct CommitLog {
     records: Records,
+    chronicle: Arc<Chronicle>,
     health: Arc<Health>,
     recent: Mutex<Recent>,
     last: AtomicU64,
@@ -39,9 +42,15 @@ struct Recent {
 }
 
 impl CommitLog {
-    pub(crate) fn new(storage: Arc<dyn Storage>, health: Arc<Health>, last: CommitIndex) -> Self {
+    pub(crate) fn new(
+        storage: Arc<dyn Storage>,
+        chronicle: Arc<Chronicle>,
+        health: Arc<Health>,
+        last: CommitIndex,
+    ) -> Self {
         Self {
             records: Records(storage),
+            chronicle,
             health,
             recent: Mutex::default(),
             last: AtomicU64::new(last.0),
@@ -61,9 +70,19 @@ impl CommitLog {
         CommitIndex(self.first.load(Ordering::Acquire))
     }
 
-    /// Retention left nothing below `first`.
+    /// Nothing is left below `first`.
     pub(crate) fn set_first(&self, first: CommitIndex) {
-        self.first.store(first.0, Ordering::Release);
+        self.first.fetch_max(first.0, Ordering::AcqRel);
+    }
+
+    /// An epoch begins after this commit, which may be further than the last one that was seen here.
+    pub(crate) fn enter_epoch(&self, after: CommitIndex) {
+        if self.last() < after {
+            *self.recent.lock() = Recent::default();
+            self.set_first(after.next());
+            self.last.store(after.0, Ordering::Release);
+        }
+        self.arrived.notify(usize::MAX);
     }
 
     /// Appends the next commit, which is durable.
@@ -161,7 +180,8 @@ impl CommitLog {
     }
 }
 
-/// The commits after an index: first from storage, then live; each once, in order.
+/// The commits after an index: first from storage, then live; each once, in order. Behind the last commit of an epoch
+/// comes its [`EpochEvent`](crate::EpochEvent), for those who ask for events.
 ///
 /// A stream that is not read for too long makes its node stop proposing transactions; drop it to
 /// take that back.
@@ -169,6 +189,8 @@ pub struct CommitStream {
     log: Arc<CommitLog>,
     // The last commit delivered, for `CommitLog::lag`.
     at: Arc<AtomicU64>,
+    // The event behind that commit was delivered.
+    told: bool,
     end: Option<CommitsEnd>,
 }
 
@@ -178,29 +200,30 @@ impl CommitStream {
         let last = log.last();
         let end = (after > last).then_some(CommitsEnd::Ahead { asked: after, last });
         log.readers.lock().push(Arc::downgrade(&at));
-        Self { log, at, end }
+        Self {
+            log,
+            at,
+            told: false,
+            end,
+        }
     }
 
     /// The next commit, or `None` when there will be no more; [`why_ended`](Self::why_ended) says
     /// why. Nothing is lost when the future is dropped before it is ready.
     pub async fn next(&mut self) -> Option<Arc<Commit>> {
         loop {
-            let listener = self.log.arrived.listen();
-            if let Some(next) = self.try_next() {
-                return next;
+            if let StreamEvent::Commit(commit) = self.next_event().await? {
+                return Some(commit);
             }
-            listener.await;
         }
     }
 
     /// [`next`](Self::next), blocking the thread.
     pub fn next_blocking(&mut self) -> Option<Arc<Commit>> {
         loop {
-            let listener = self.log.arrived.listen();
-            if let Some(next) = self.try_next() {
-                return next;
+            if let StreamEvent::Commit(commit) = self.next_event_blocking()? {
+                return Some(commit);
             }
-            listener.wait();
         }
     }
 
@@ -212,7 +235,57 @@ impl CommitStream {
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Arc<Commit>>, CommitsEnd> {
         let deadline = Instant::now() + timeout;
         loop {
-            let listener = self.log.arrived.listen();
+            match self.next_event_until(deadline)? {
+                Some(StreamEvent::Commit(commit)) => return Ok(Some(commit)),
+                Some(StreamEvent::Epoch(_)) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// The next commit or end of an epoch, or `None` when there will be no more.
+    ///
+    /// A stream that is asked to begin after the last commit of an epoch begins with that epoch's end: whether the
+    /// application had heard of it, only the application knows.
+    pub async fn next_event(&mut self) -> Option<StreamEvent> {
+        loop {
+            let log = Arc::clone(&self.log);
+            let listener = log.arrived.listen();
+            if let Some(next) = self.try_next() {
+                return next;
+            }
+            listener.await;
+        }
+    }
+
+    /// [`next_event`](Self::next_event), blocking the thread.
+    pub fn next_event_blocking(&mut self) -> Option<StreamEvent> {
+        loop {
+            let log = Arc::clone(&self.log);
+            let listener = log.arrived.listen();
+            if let Some(next) = self.try_next() {
+                return next;
+            }
+            listener.wait();
+        }
+    }
+
+    /// [`next_event_blocking`](Self::next_event_blocking), but for `timeout` at most; `Ok(None)` when nothing came in
+    /// time.
+    ///
+    /// # Errors
+    /// Why the stream ended.
+    pub fn next_event_timeout(
+        &mut self,
+        timeout: Duration,
+    ) -> Result<Option<StreamEvent>, CommitsEnd> {
+        self.next_event_until(Instant::now() + timeout)
+    }
+
+    fn next_event_until(&mut self, deadline: Instant) -> Result<Option<StreamEvent>, CommitsEnd> {
+        loop {
+            let log = Arc::clone(&self.log);
+            let listener = log.arrived.listen();
             if let Some(next) = self.try_next() {
                 return match self.end.clone() {
                     Some(end) => Err(end),
@@ -239,7 +312,7 @@ impl CommitStream {
     }
 
     /// `None`: wait. `Some(None)`: it ended.
-    fn try_next(&mut self) -> Option<Option<Arc<Commit>>> {
+    fn try_next(&mut self) -> Option<Option<StreamEvent>> {
         if self.end.is_some() {
             return Some(None);
         }
@@ -250,12 +323,24 @@ impl CommitStream {
             .is_finished()
             .then(|| self.log.health.reason())
             .flatten();
-        let wanted = self.position().next();
+        let at = self.position();
+        if let Some(epoch) = self.log.chronicle.ended_with(at).filter(|_| !self.told) {
+            self.told = true;
+            return match self.log.chronicle.event(epoch) {
+                Ok(event) => Some(Some(StreamEvent::Epoch(Arc::new(event)))),
+                Err(why) => self.ended(CommitsEnd::Storage {
+                    index: at,
+                    why: why.to_string(),
+                }),
+            };
+        }
+        let wanted = at.next();
         if wanted <= self.log.last() {
             return match self.log.read(wanted) {
                 Ok(commit) => {
                     self.at.store(wanted.0, Ordering::Relaxed);
-                    Some(Some(commit))
+                    self.told = false;
+                    Some(Some(StreamEvent::Commit(commit)))
                 }
                 Err(end) => self.ended(end),
             };
@@ -263,8 +348,10 @@ impl CommitStream {
         stopped.and_then(|why: StopReason| self.ended(CommitsEnd::Stopped(why)))
     }
 
-    fn ended(&mut self, end: CommitsEnd) -> Option<Option<Arc<Commit>>> {
+    fn ended(&mut self, end: CommitsEnd) -> Option<Option<StreamEvent>> {
         self.end = Some(end);
+        // Nobody waits for a stream that delivers nothing more: it does not count for `CommitLog::lag`.
+        self.at = Arc::new(AtomicU64::new(self.position().0));
         Some(None)
     }
 }

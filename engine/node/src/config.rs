@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use probity_core::crypto::{Keypair, PublicKey};
-use probity_core::{Committee, Profile, ValidatorIndex};
+use probity_core::{Committee, EpochTerms, Profile, ValidatorIndex};
 
 use crate::keys::{Seed, generate_seed};
 use crate::transaction::{ClientCheck, TransactionKind};
@@ -33,14 +33,14 @@ pub use tuning::Tuning;
 /// Everything that one validator is started with, its secrets included: therefore it can neither be
 /// copied nor printed.
 pub struct Config {
-    /// Who decides.
+    /// Who decides in the first epoch; who does later follows from the sequence.
     pub committee: Arc<Committee>,
     /// Which transactions are valid.
     pub transactions: TransactionKind,
-    /// The validators' names, keys and addresses, by index.
+    /// The first epoch's validators with names, keys and addresses, by index.
     pub validators: Vec<ValidatorInfo>,
-    /// Which of them this one is.
-    pub me: ValidatorIndex,
+    /// Which of them this one is; none for one that joins later.
+    pub me: Option<ValidatorIndex>,
     /// Signs its blocks.
     pub signing: Keypair,
     /// The seed of the key that it shows to its peers.
@@ -103,10 +103,49 @@ impl Config {
                 key: *shown.as_bytes(),
             });
         }
-        Ok(Self {
+        let keys = (signing, network_seed);
+        Ok(Self::with(
+            committee,
+            members,
+            (mine.address, data),
+            (keys, Some(me)),
+        ))
+    }
+
+    /// A validator that the committee's file does not list: its node follows the epochs until a change makes it a member. It
+    /// listens on `listen` and stores in `data`.
+    ///
+    /// # Errors
+    /// When the committee is refused, or lists one of the two keys.
+    pub fn joining(
+        committee: &CommitteeFile,
+        (signing, network_seed): (Keypair, Seed),
+        listen: SocketAddr,
+        data: PathBuf,
+    ) -> Result<Self, ConfigError> {
+        let members = Arc::new(committee.committee()?);
+        let shown = *Keypair::from_seed(&network_seed).public().as_bytes();
+        let own = |info: &&ValidatorInfo| {
+            info.signing_key == signing.public() || info.network_key == shown
+        };
+        if let Some(listed) = committee.validators.iter().find(own) {
+            let allowed = "keys that committee.toml does not list";
+            return Err(ConfigError::value("validator", &listed.name, allowed));
+        }
+        let keys = (signing, network_seed);
+        Ok(Self::with(committee, members, (listen, data), (keys, None)))
+    }
+
+    fn with(
+        committee: &CommitteeFile,
+        members: Arc<Committee>,
+        (listen, data): (SocketAddr, PathBuf),
+        ((signing, network_seed), me): ((Keypair, Seed), Option<ValidatorIndex>),
+    ) -> Self {
+        Self {
             committee: members,
             transactions: committee.transactions,
-            listen: mine.address,
+            listen,
             validators: committee.validators.clone(),
             me,
             signing,
@@ -115,7 +154,7 @@ impl Config {
             retain_bytes: Self::RETAIN_BYTES,
             storage_limit_bytes: Self::STORAGE_LIMIT_BYTES,
             tuning: Tuning::default(),
-        })
+        }
     }
 
     /// A network of one validator inside this process, for any bytes as transactions.
@@ -138,6 +177,18 @@ impl Config {
         profile: Profile,
         transactions: TransactionKind,
     ) -> Result<Vec<Self>, ConfigError> {
+        Self::in_process_with(signing, (profile, transactions), EpochTerms::default())
+    }
+
+    /// The same with terms for its epochs.
+    ///
+    /// # Errors
+    /// As for [`in_process`](Self::in_process).
+    pub fn in_process_with(
+        signing: Vec<Keypair>,
+        (profile, transactions): (Profile, TransactionKind),
+        epochs: EpochTerms,
+    ) -> Result<Vec<Self>, ConfigError> {
         let mut validators = Vec::with_capacity(signing.len());
         let mut seeds = Vec::with_capacity(signing.len());
         for (index, keypair) in signing.iter().enumerate() {
@@ -154,6 +205,7 @@ impl Config {
         let committee = CommitteeFile {
             profile,
             transactions,
+            epochs,
             validators,
         };
         let make = |(index, (keypair, seed))| {

@@ -1,29 +1,39 @@
 //! The thread that decides: it owns the replica, and carries out what the replica asks for.
+//!
+//! ```text
+//!   inputs ─▶ Replica of epoch e ─▶ outputs ─▶ carried out ── the epoch has ended ─▶ Replica of epoch e + 1
+//! ```
+//!
+//! One that is no member of the committee has no replica: it follows how epochs end until it is one.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use crossbeam::channel::{Receiver, SendTimeoutError, Sender};
+use crossbeam::channel::{Receiver, Sender};
 use parking_lot::Mutex;
 use probity_core::crypto::Keypair;
 use probity_core::{
-    BlockRef, Commit, CommitCertificate, CommitIndex, Delivery, Link, Message, Outcome, Output,
-    Path, Payload, PayloadRoom, Pending, PersistTicket, ProposalContent, Replica, ReplicaStatus,
-    Round, SignedVotes, Standing, Time, ValidatorIndex,
+    BlockRef, Change, CommitCertificate, CommitIndex, Delivery, EpochEnd, EpochRule, Link, Pending,
+    PersistTicket, Replica, ReplicaStatus, Round, SignedVotes, Time, ValidatorIndex, VerifiedBlock,
 };
-use probity_transport::Lane;
 
-use crate::allowance::Allowances;
+use crate::chronicle::Chronicle;
 use crate::commits::CommitLog;
-use crate::health::{Health, NAP, StopReason};
-use crate::intake::Intake;
-use crate::links::Links;
+use crate::desk::Question;
+use crate::health::{Health, NAP};
+use crate::intake::{Chunk, Intake};
+use crate::links::{Epoch, Links};
 use crate::metrics::{Metrics, level};
+use crate::peer::Peer;
 use crate::persist::{Durable, Job};
 use crate::serve::{Request, ServeQueue};
-use crate::submit::wall_clock_ms;
 use crate::wake::Bell;
+
+mod changes;
+mod epochs;
+mod outputs;
 
 /// Inputs taken before the outputs are looked at.
 const INPUTS_PER_STEP: usize = 64;
@@ -33,34 +43,31 @@ const STATUS_EVERY: Duration = Duration::from_millis(5);
 /// What arrives for the replica.
 pub(crate) enum Input {
     /// A verified block.
-    Block(Delivery),
-    /// Votes of a refused block.
-    Votes(Box<SignedVotes>),
+    Block(Arc<Peer>, VerifiedBlock),
+    /// Votes of a refused block of this epoch.
+    Votes(u64, Box<SignedVotes>),
     /// A link came up or went down.
-    Link(ValidatorIndex, Link),
+    Link(Arc<Peer>, Link),
     /// A peer asks for blocks.
-    Fetch(ValidatorIndex, Vec<BlockRef>),
+    Fetch(Arc<Peer>, Vec<BlockRef>),
     /// A peer asks for blocks and what stands beneath them.
-    FetchHistory(ValidatorIndex, Round, Vec<BlockRef>),
+    FetchHistory(Arc<Peer>, Round, Vec<BlockRef>),
     /// A peer lacks blocks.
-    NotHeld(ValidatorIndex, Vec<BlockRef>),
-    /// A peer asks for own blocks after a round.
-    Replay(ValidatorIndex, Round),
-    /// A peer asks for the certificate of a commit, or of a later one (R35).
-    FetchCertificate(ValidatorIndex, CommitIndex),
-    /// A verified certificate, or the word that the peer has none.
-    Certificate(ValidatorIndex, Option<Arc<CommitCertificate>>),
+    NotHeld(Arc<Peer>, Vec<BlockRef>),
+    /// A peer asks for own blocks of this epoch after a round.
+    Replay(Arc<Peer>, u64, Round),
+    /// A peer asks for the certificate of an epoch's commit, or of a later one (R35).
+    FetchCertificate(Arc<Peer>, u64, CommitIndex),
+    /// A certificate verified in this epoch, or the word that the peer has none.
+    Certificate(Arc<Peer>, Option<(u64, Arc<CommitCertificate>)>),
     /// A peer asks for so many commit records.
-    FetchCommits(ValidatorIndex, CommitIndex, u8),
+    FetchCommits(Arc<Peer>, CommitIndex, u8),
     /// A peer sends commit records.
-    Commits(ValidatorIndex, CommitIndex, Vec<Bytes>),
-}
-
-/// Somebody wants to know why a validator's score is what it is (R31).
-pub(crate) struct Question {
-    pub(crate) validator: ValidatorIndex,
-    /// Has room for the answer.
-    pub(crate) reply: Sender<Option<Standing>>,
+    Commits(Arc<Peer>, CommitIndex, Vec<Bytes>),
+    /// How the epoch ended, verified.
+    EpochEnd(Arc<Peer>, Arc<EpochEnd>),
+    /// How the epoch after it ended, not verified.
+    LaterEnd(Arc<Peer>, Arc<EpochEnd>),
 }
 
 /// The clock that the replica sees: microseconds since the node started.
@@ -85,60 +92,106 @@ pub(crate) struct Ears {
     pub(crate) durable: Durable,
 }
 
-/// What the core speaks to.
+/// What the core speaks to; it outlasts epochs.
 pub(crate) struct Hands {
     pub(crate) signing: Keypair,
     pub(crate) persist: Sender<Job>,
     pub(crate) links: Arc<Links>,
     pub(crate) serve: ServeQueue,
-    pub(crate) allowances: Arc<Allowances>,
     pub(crate) intake: Arc<Intake>,
     pub(crate) log: Arc<CommitLog>,
+    pub(crate) chronicle: Arc<Chronicle>,
     pub(crate) lag_max: u64,
-    pub(crate) status: Arc<Mutex<ReplicaStatus>>,
+    pub(crate) status: Arc<Mutex<Option<ReplicaStatus>>>,
     pub(crate) health: Arc<Health>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
+/// How replicas are made, the same for all epochs.
+pub(crate) struct Habits {
+    pub(crate) min_round_delay_us: u64,
+    pub(crate) idle_round_delay_us: u64,
+    pub(crate) rule: Arc<dyn EpochRule>,
+}
+
 /// The core thread.
 pub(crate) struct Core {
-    replica: Replica,
+    // None for who is no member.
+    replica: Option<Replica>,
+    epoch: Arc<Epoch>,
+    habits: Habits,
     clock: Clock,
     ears: Ears,
     hands: Hands,
+    /// What is durable, as the persisting thread counts.
     durable: PersistTicket,
+    /// The last ticket given to it, and the one before the replica's first: a later replica may begin anew.
+    last_ticket: PersistTicket,
+    ticket_base: u64,
     pending: Pending,
     /// Whether the application was too far behind for commits to be installed.
     lagged: bool,
+    /// When the last commit was output; others were shown to be two epochs further since.
+    progressed_at: Instant,
+    is_overtaken: bool,
+    /// The epoch before was left without all of its commits, and none has come since.
+    has_skipped: bool,
+    /// Chunks whose block was not ordered, in the order of their rounds.
+    handed_back: Vec<Arc<Chunk>>,
+    /// Changes to ask for, and those in own blocks whose end is not known.
+    changes: VecDeque<Change>,
+    proposed_changes: BTreeMap<Round, Vec<Change>>,
+    /// The epoch has ended; the next one is entered when all outputs are carried out.
+    ended: Option<Arc<EpochEnd>>,
+    asked_at: Instant,
     status_at: Instant,
 }
 
 impl Core {
-    pub(crate) fn new(replica: Replica, clock: Clock, ears: Ears, hands: Hands) -> Self {
+    pub(crate) fn new(
+        (replica, habits): (Option<Replica>, Habits),
+        clock: Clock,
+        ears: Ears,
+        hands: Hands,
+    ) -> Self {
         Self {
             replica,
+            epoch: hands.links.epoch(),
+            habits,
             clock,
             ears,
             hands,
             durable: PersistTicket::default(),
+            last_ticket: PersistTicket::default(),
+            ticket_base: 0,
             pending: Pending::None,
             lagged: false,
+            progressed_at: Instant::now(),
+            is_overtaken: false,
+            has_skipped: false,
+            handed_back: Vec::new(),
+            changes: VecDeque::new(),
+            proposed_changes: BTreeMap::new(),
+            ended: None,
+            asked_at: Instant::now(),
             status_at: Instant::now(),
         }
     }
 
     /// Runs until the node stops.
     pub(crate) fn run(mut self) {
+        self.bind_store();
         self.carry_out();
         while !self.hands.health.is_stopping() {
             self.wait();
             let started = Instant::now();
             self.take_inputs();
             self.carry_out();
+            self.follow_on();
             self.answer();
             self.show_status(started);
         }
-        *self.hands.status.lock() = self.replica.status();
+        *self.hands.status.lock() = self.replica.as_ref().map(Replica::status);
         self.hands.intake.abandon();
     }
 
@@ -148,10 +201,8 @@ impl Core {
             return;
         }
         let now = self.clock.now();
-        let due = self
-            .replica
-            .next_deadline()
-            .map(|at| Duration::from_micros(at.since_us(now)));
+        let due = self.replica.as_ref().and_then(Replica::next_deadline);
+        let due = due.map(|at| Duration::from_micros(at.since_us(now)));
         self.ears.bell.wait(due.map_or(NAP, |due| due.min(NAP)));
     }
 
@@ -167,76 +218,164 @@ impl Core {
         }
         self.look_at_pending(now);
         self.look_at_lag(now);
-        if self.replica.next_deadline().is_some_and(|at| at <= now) {
-            self.replica.handle_tick(now);
+        if let Some(replica) = &mut self.replica
+            && replica.next_deadline().is_some_and(|at| at <= now)
+        {
+            replica.handle_tick(now);
         }
     }
 
     fn handle(&mut self, now: Time, input: Input) {
         match input {
-            Input::Block(delivery) => self.replica.handle_block(now, delivery),
-            Input::Votes(votes) => self.replica.handle_votes(&votes),
-            Input::Link(peer, link) => self.replica.handle_link(now, peer, link),
-            Input::NotHeld(from, refs) => self.replica.handle_not_held(now, from, &refs),
-            Input::Fetch(from, refs) => {
-                if self.may_ask(from) {
-                    self.replica.handle_fetch(from, refs);
-                }
-            }
+            Input::EpochEnd(from, end) => self.take_end(now, &from, end),
+            Input::LaterEnd(from, end) => self.take_later_end(now, &from, &end),
+            Input::Link(peer, link) => self.take_link(now, &peer, link),
+            Input::Fetch(from, refs) => self.take_fetch(&from, (None, refs)),
             Input::FetchHistory(from, above, refs) => {
-                if self.may_ask(from) {
-                    self.replica.handle_fetch_history(from, above, refs);
-                }
-            }
-            Input::Replay(from, after) => {
-                if self.may_ask(from) {
-                    self.replica.handle_replay(from, after);
-                }
-            }
-            Input::FetchCertificate(from, at_least) => {
-                if self.may_ask(from) {
-                    self.replica.handle_fetch_certificate(from, at_least);
-                }
+                self.take_fetch(&from, (Some(above), refs));
             }
             Input::FetchCommits(from, first, count) => {
-                if self.may_ask(from) {
-                    let request = Request::Commits { first, count };
-                    self.hands.serve.push(from, request);
+                let request = Request::Commits { first, count };
+                self.take_request(&from, request);
+            }
+            Input::FetchCertificate(from, epoch, at_least) => {
+                self.take_fetch_certificate(&from, (epoch, at_least));
+            }
+            Input::Block(..)
+            | Input::Votes(..)
+            | Input::NotHeld(..)
+            | Input::Replay(..)
+            | Input::Certificate(..)
+            | Input::Commits(..) => self.take_epochs_own(now, input),
+        }
+    }
+
+    /// What only a member says, and only to a replica.
+    fn take_epochs_own(&mut self, now: Time, input: Input) {
+        let running = self.epoch.number();
+        let Some(replica) = &mut self.replica else {
+            return;
+        };
+        let may_ask = |from: &Peer| may_ask(&self.hands, from);
+        match input {
+            // What was verified before the epoch changed belongs to the one before.
+            Input::Block(from, block) if block.block().header().epoch == running => {
+                if let Some(from) = self.epoch.index(&from) {
+                    replica.handle_block(now, Delivery { from, block });
+                }
+            }
+            Input::Votes(epoch, votes) if epoch == running => replica.handle_votes(&votes),
+            Input::NotHeld(from, refs) => {
+                if let Some(from) = self.epoch.index(&from) {
+                    replica.handle_not_held(now, from, &refs);
+                }
+            }
+            Input::Replay(from, epoch, after) if epoch == running => {
+                if let Some(index) = self.epoch.index(&from)
+                    && may_ask(&from)
+                {
+                    replica.handle_replay(index, after);
                 }
             }
             Input::Certificate(from, certificate) => {
-                self.replica
-                    .handle_certificate(now, from, certificate.as_ref());
+                if let Some(from) = self.epoch.index(&from) {
+                    let own = certificate.filter(|(epoch, _)| *epoch == running);
+                    let own = own.map(|(_, certificate)| certificate);
+                    replica.handle_certificate(now, from, own.as_ref());
+                }
             }
             Input::Commits(from, first, records) => {
-                self.replica.handle_commits(now, from, (first, &records));
+                if let Some(from) = self.epoch.index(&from) {
+                    replica.handle_commits(now, from, (first, &records));
+                }
+            }
+            Input::Block(..)
+            | Input::Votes(..)
+            | Input::Link(..)
+            | Input::Fetch(..)
+            | Input::FetchHistory(..)
+            | Input::Replay(..)
+            | Input::FetchCertificate(..)
+            | Input::FetchCommits(..)
+            | Input::EpochEnd(..)
+            | Input::LaterEnd(..) => {}
+        }
+    }
+
+    /// A member's request is the replica's to answer; anybody else's is answered from storage.
+    fn take_fetch(&mut self, from: &Arc<Peer>, (above, refs): (Option<Round>, Vec<BlockRef>)) {
+        if !may_ask(&self.hands, from) {
+            return;
+        }
+        match (&mut self.replica, self.epoch.index(from), above) {
+            (Some(replica), Some(from), None) => replica.handle_fetch(from, refs),
+            (Some(replica), Some(from), Some(above)) => {
+                replica.handle_fetch_history(from, above, refs);
+            }
+            (None, _, _) | (_, None, _) => self.hands.serve.push(from, Request::Blocks(refs)),
+        }
+    }
+
+    /// The newest certificate is the replica's; all others are in storage (R35).
+    fn take_fetch_certificate(&mut self, from: &Arc<Peer>, (epoch, at_least): (u64, CommitIndex)) {
+        match (&mut self.replica, self.epoch.index(from)) {
+            (Some(replica), Some(index)) if epoch == self.epoch.number() => {
+                if may_ask(&self.hands, from) {
+                    replica.handle_fetch_certificate(index, at_least);
+                }
+            }
+            (_, _) => {
+                let request = Request::Certificate {
+                    epoch,
+                    at_least,
+                    newest: None,
+                };
+                self.take_request(from, request);
             }
         }
     }
 
-    /// Whether a request is answered; one that is not, its peer makes again (R33, R34).
-    fn may_ask(&self, from: ValidatorIndex) -> bool {
-        let may = self.hands.allowances.take_request(from, Instant::now());
-        if !may {
-            self.hands.metrics.serve_dropped.inc();
+    fn take_request(&self, from: &Arc<Peer>, request: Request) {
+        if may_ask(&self.hands, from) {
+            self.hands.serve.push(from, request);
         }
-        may
+    }
+
+    fn take_link(&mut self, now: Time, peer: &Arc<Peer>, link: Link) {
+        match (&mut self.replica, self.epoch.index(peer)) {
+            (Some(replica), Some(index)) => replica.handle_link(now, index, link),
+            (None, _) if link == Link::Up => self.ask_end(peer),
+            (None, _) | (_, None) => {}
+        }
     }
 
     fn look_at_durable(&mut self, now: Time) {
         let durable = self.ears.durable.get();
-        if durable > self.durable {
-            self.durable = durable;
-            self.replica.handle_persisted(now, durable);
+        if durable <= self.durable {
+            return;
+        }
+        self.durable = durable;
+        let own = durable
+            .0
+            .checked_sub(self.ticket_base)
+            .filter(|own| *own > 0);
+        if let Some((replica, own)) = self.replica.as_mut().zip(own) {
+            replica.handle_persisted(now, PersistTicket(own));
         }
     }
 
     fn look_at_pending(&mut self, now: Time) {
-        let has = self.hands.intake.has_pending() && self.may_propose_payload();
-        let pending = if has { Pending::Some } else { Pending::None };
+        let has = self.hands.intake.has_pending() || !self.changes.is_empty();
+        let pending = if has && self.may_propose_payload() {
+            Pending::Some
+        } else {
+            Pending::None
+        };
         if pending != self.pending {
             self.pending = pending;
-            self.replica.handle_pending(now, pending);
+            if let Some(replica) = &mut self.replica {
+                replica.handle_pending(now, pending);
+            }
         }
     }
 
@@ -245,12 +384,18 @@ impl Core {
         let lags = !self.may_propose_payload();
         if lags != self.lagged {
             self.lagged = lags;
-            let intake = if lags {
-                probity_core::Intake::Closed
-            } else {
-                probity_core::Intake::Open
-            };
-            self.replica.handle_intake(now, intake);
+            self.tell_lag(now);
+        }
+    }
+
+    fn tell_lag(&mut self, now: Time) {
+        let intake = if self.lagged {
+            probity_core::Intake::Closed
+        } else {
+            probity_core::Intake::Open
+        };
+        if let Some(replica) = &mut self.replica {
+            replica.handle_intake(now, intake);
         }
     }
 
@@ -258,198 +403,27 @@ impl Core {
         self.hands.log.lag() <= self.hands.lag_max
     }
 
-    fn carry_out(&mut self) {
-        while let Some(output) = self.replica.poll_output() {
-            match output {
-                Output::ProposalWanted { round, room } => self.propose(round, room),
-                Output::Persist { ticket, records } => self.persist(Job { ticket, records }),
-                Output::Sign {
-                    header_digest,
-                    preimage,
-                    ..
-                } => {
-                    // After a fault no signature leaves this validator.
-                    if self.hands.health.is_stopping() {
-                        return;
-                    }
-                    let signature = self.hands.signing.sign(&preimage);
-                    self.replica
-                        .handle_signature(self.clock.now(), header_digest, signature);
-                }
-                Output::Commit(commit) => self.commit(commit),
-                Output::Outcome { round, outcome } => self.settle(round, outcome),
-                Output::Evidence(proof) => {
-                    tracing::warn!(author = %proof.author, round = %proof.round,
-                        "a validator signed two headers of one slot");
-                    self.hands.metrics.evidence.inc();
-                }
-                Output::Change {
-                    change, outcome, ..
-                } => tracing::warn!(?change, ?outcome, "a change that the rule does not know"),
-                Output::EpochEnded(end) => {
-                    // The rule of a fixed committee ends no epoch; were it otherwise, going on would be wrong.
-                    let why = format!("epoch {} has ended", end.record.epoch);
-                    self.hands.health.stop(StopReason::Epoch(why));
-                }
-                Output::Halted(halt) => {
-                    let why = StopReason::Forked(halt.to_string());
-                    self.hands.health.stop(why);
-                }
-                Output::Certified(certificate) => {
-                    tracing::trace!(index = %certificate.index, "certified");
-                    self.hands.metrics.certificates.inc();
-                }
-                to_peers @ (Output::Broadcast(_)
-                | Output::Send { .. }
-                | Output::SendBlock { .. }
-                | Output::Serve { .. }
-                | Output::ServeReplay { .. }
-                | Output::ServeCertificate { .. }) => self.send(to_peers),
-            }
-        }
-    }
-
     /// One question a step, so that whoever asks much holds up little: an answer is copied from two windows of at most
     /// 512 and 4096 rounds.
-    fn answer(&self) {
+    fn answer(&mut self) {
         let Ok(question) = self.ears.questions.try_recv() else {
             return;
         };
-        let standing = self.replica.reputation(question.validator);
         // Who asked may have gone.
-        let _: Result<(), _> = question.reply.try_send(standing);
-    }
-
-    fn send(&self, output: Output) {
-        let links = &self.hands.links;
-        match output {
-            Output::Broadcast(block) => {
-                links.broadcast(Lane::Blocks, &Message::encode_block(&block));
-                self.hands.metrics.proposed.inc();
+        match question {
+            Question::Standing { of, epoch, reply } => {
+                let _: Result<(), _> = reply.try_send(self.standing(of, epoch));
             }
-            Output::Send { to, message } => {
-                // An own block sent again is bulk: on the control lane it would hold up requests.
-                let lane = match &message {
-                    Message::Block(block) => {
-                        self.charge(to, block.len());
-                        Lane::CatchUp
-                    }
-                    Message::Fetched(_)
-                    | Message::EpochEnd(_)
-                    | Message::Fetch(_)
-                    | Message::NotHeld(_)
-                    | Message::Replay { .. }
-                    | Message::FetchHistory { .. }
-                    | Message::FetchCertificate { .. }
-                    | Message::Certificate(_)
-                    | Message::FetchCommits { .. } => Lane::Control,
-                    Message::Commits { .. } => Lane::CatchUp,
-                };
-                links.send(to, lane, message.encode());
-            }
-            Output::SendBlock { to, block } => {
-                self.charge(to, block.encoded_len());
-                let (header, payload) = (block.signed_header(), block.payload().bytes());
-                links.send(to, Lane::CatchUp, Message::encode_fetched(header, payload));
-            }
-            Output::Serve { to, refs } => self.hands.serve.push(to, Request::Blocks(refs)),
-            Output::ServeReplay { to, after } => {
-                self.hands.serve.push(to, Request::Replay(after));
-            }
-            Output::ServeCertificate {
-                to,
-                at_least,
-                newest,
-            } => {
-                let request = Request::Certificate { at_least, newest };
-                self.hands.serve.push(to, request);
-            }
-            Output::ProposalWanted { .. }
-            | Output::Persist { .. }
-            | Output::Sign { .. }
-            | Output::Commit(_)
-            | Output::Outcome { .. }
-            | Output::Evidence(_)
-            | Output::Change { .. }
-            | Output::EpochEnded(_)
-            | Output::Halted(_)
-            | Output::Certified(_) => unreachable!("carried out by the caller"),
-        }
-    }
-
-    fn charge(&self, to: ValidatorIndex, bytes: usize) {
-        self.hands.allowances.charge(to, Instant::now(), bytes);
-    }
-
-    fn propose(&mut self, round: Round, room: PayloadRoom) {
-        let open = room == PayloadRoom::Open && self.may_propose_payload();
-        let chunks = if open {
-            self.hands.intake.take()
-        } else {
-            Vec::new()
-        };
-        let transactions: Vec<_> = chunks
-            .iter()
-            .flat_map(|chunk| chunk.transactions().iter())
-            .collect();
-        let payload = Payload::from_transactions(&transactions);
-        drop(transactions);
-        if !chunks.is_empty() {
-            self.hands.intake.set_proposed(round, chunks);
-        }
-        let now = self.clock.now();
-        let content = ProposalContent {
-            timestamp_ms: wall_clock_ms(),
-            payload,
-        };
-        self.replica.handle_proposal(now, round, content);
-        self.look_at_pending(now);
-    }
-
-    /// Waits for the disk when it is far behind: then nothing else would help.
-    fn persist(&self, mut job: Job) {
-        while let Err(error) = self.hands.persist.send_timeout(job, NAP) {
-            match error {
-                SendTimeoutError::Timeout(back) if !self.hands.health.is_stopping() => job = back,
-                SendTimeoutError::Timeout(_) | SendTimeoutError::Disconnected(_) => return,
+            Question::Change { change, reply } => {
+                let _: Result<(), _> = reply.try_send(self.take_change(*change));
             }
         }
     }
 
-    fn commit(&self, commit: Arc<Commit>) {
-        let metrics = &self.hands.metrics;
-        metrics.commits.inc();
-        metrics.committed_blocks.inc_by(commit.blocks.len() as u64);
-        let valid = commit.blocks.iter().filter(|block| !block.void);
-        let count = valid
-            .map(|block| u64::from(block.block.payload().count()))
-            .sum();
-        metrics.committed_transactions.inc_by(count);
-        if let Some(path) = commit.path {
-            let path = match path {
-                Path::Fast => "fast",
-                Path::Slow => "slow",
-                Path::Indirect => "indirect",
-            };
-            Metrics::count(&metrics.decisions, "path", path, 1);
-        }
-        let skipped = commit.record.skipped.len() as u64;
-        Metrics::count(&metrics.decisions, "path", "skipped", skipped);
-        self.hands.log.push(commit);
-    }
-
-    fn settle(&mut self, round: Round, outcome: Outcome) {
-        let chunks = self.hands.intake.take_proposed(round);
-        if chunks.is_empty() {
-            return;
-        }
-        if let Outcome::Sequenced { index } = outcome {
-            chunks.iter().for_each(|chunk| chunk.resolve(index));
-        } else {
-            tracing::info!(%round, ?outcome, "an own block was not ordered; its payload is submitted again");
-            self.hands.intake.put_back(chunks);
-            self.look_at_pending(self.clock.now());
-        }
+    /// A validator's standing, if the epoch is the one that runs here.
+    fn standing(&self, of: ValidatorIndex, epoch: u64) -> Option<Option<probity_core::Standing>> {
+        let replica = self.replica.as_ref()?;
+        (epoch == self.epoch.number()).then(|| replica.reputation(of))
     }
 
     fn show_status(&mut self, started: Instant) {
@@ -466,7 +440,16 @@ impl Core {
                 .metrics
                 .core_queue
                 .set(level(self.ears.inputs.len()));
-            *self.hands.status.lock() = self.replica.status();
+            *self.hands.status.lock() = self.replica.as_ref().map(Replica::status);
         }
     }
+}
+
+/// Whether a request is answered; one that is not, its peer makes again (R33, R34).
+fn may_ask(hands: &Hands, from: &Peer) -> bool {
+    let may = from.allowance.take_request(Instant::now());
+    if !may {
+        hands.metrics.serve_dropped.inc();
+    }
+    may
 }

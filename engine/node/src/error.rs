@@ -2,8 +2,8 @@
 
 use std::io;
 
-use probity_core::CommitIndex;
 use probity_core::crypto::Digest;
+use probity_core::{CommitIndex, RosterError};
 use probity_storage::StorageError;
 use thiserror::Error;
 
@@ -18,6 +18,14 @@ pub enum Error {
     /// The builder lacks something.
     #[error("the node was given no {0}")]
     Missing(&'static str),
+    /// The committee's file names an epoch rule that the builder was not given, or another one was given.
+    #[error("the committee's epoch rule is {named}, the node's is {given}")]
+    Rule {
+        /// By the committee's file.
+        named: String,
+        /// By the builder.
+        given: String,
+    },
     /// A value of the configuration is not allowed.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -59,13 +67,52 @@ pub enum SubmitError {
     /// other validators.
     #[error("the node has stopped: {0}")]
     Stopped(StopReason),
+    /// The validator is no member of the committee, or was none any more before the transaction was
+    /// ordered: nothing of it is in the sequence. Submit it to another validator.
+    #[error("the validator is no member of the committee")]
+    NotMember,
+    /// The node was away for so long that it left an epoch without all of its commits: whether the
+    /// transaction was ordered is known by the other validators.
+    #[error("the node left an epoch without all of its commits")]
+    Unknown,
+}
+
+/// Why a change of the committee is not asked for.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// The committee's epoch rule takes no votes of validators.
+    #[error("the epoch rule {rule} takes no votes for changes; only voted-changes/1 does")]
+    NoVotes {
+        /// The rule's name.
+        rule: String,
+    },
+    /// It would leave no committee, as things stand in the sequence.
+    #[error("the change is refused: {0}")]
+    Refused(RosterError),
+    /// A newcomer needs a [`Contact`](crate::Contact) that its peers can read.
+    #[error("the contact is none; make it with Contact::encode")]
+    Contact,
+    /// Another validator has this network key.
+    #[error("another validator has this network key")]
+    NetworkKeyTaken,
+    /// More changes of this validator are open than may be.
+    #[error("too many changes are open")]
+    TooMany,
+    /// The validator has no vote.
+    #[error("the validator is no member of the committee")]
+    NotMember,
+    /// The node runs no longer.
+    #[error("the node has stopped: {0}")]
+    Stopped(StopReason),
 }
 
 /// Why a validator's standing is not known.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum ReputationError {
-    /// The scores of another epoch than the running one are not held.
+    /// The scores of that epoch are not held: it is not over and not running here, or retention has removed what they
+    /// follow from.
     #[error("the scores of epoch {asked} are not held; epoch {running} is running")]
     NotHeld {
         /// The epoch that was asked for.
@@ -76,6 +123,9 @@ pub enum ReputationError {
     /// The node runs no longer; [`replay_scores`](crate::replay_scores) reads its storage.
     #[error("the node has stopped: {0}")]
     Stopped(StopReason),
+    /// The storage does not answer.
+    #[error("reading scores: {0}")]
+    Storage(String),
 }
 
 /// Why a stream of commits ended.

@@ -25,8 +25,6 @@ pub enum StopReason {
     Requested,
     /// The storage failed; start again on the same storage when its fault is mended.
     Storage(String),
-    /// The epoch ended, and this version of the node knows no other one.
-    Epoch(String),
     /// Certified commits do not continue this validator's own: more weight than `f` is faulty, and operators must act.
     Forked(String),
     /// A thread of the node panicked: a defect of Probity or of the transaction check.
@@ -43,7 +41,7 @@ impl fmt::Display for StopReason {
         match self {
             Self::Requested => f.write_str("it was asked to stop"),
             Self::Storage(why) => write!(f, "the storage failed: {why}"),
-            Self::Epoch(why) | Self::Forked(why) => f.write_str(why),
+            Self::Forked(why) => f.write_str(why),
             Self::Panic { thread, message } => write!(f, "thread {thread} panicked: {message}"),
         }
     }
@@ -70,10 +68,7 @@ impl Health {
         }
         match &why {
             StopReason::Requested => tracing::info!("the node stops"),
-            StopReason::Storage(_)
-            | StopReason::Epoch(_)
-            | StopReason::Forked(_)
-            | StopReason::Panic { .. } => {
+            StopReason::Storage(_) | StopReason::Forked(_) | StopReason::Panic { .. } => {
                 tracing::error!(%why, "the node stops");
             }
         }

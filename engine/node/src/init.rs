@@ -13,9 +13,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use probity_core::Profile;
 use probity_core::crypto::{Digest, Keypair};
 use probity_core::limits::VALIDATORS_MAX;
+use probity_core::{EpochTerms, Profile};
 use thiserror::Error;
 
 use crate::config::{CommitteeFile, ConfigError, NodeFile, ValidatorInfo};
@@ -31,6 +31,8 @@ pub struct InitOptions {
     pub profile: Profile,
     /// Which transactions are valid.
     pub transactions: TransactionKind,
+    /// When epochs end, and who may change the committee.
+    pub epochs: EpochTerms,
     /// Where the validators are reached.
     pub addresses: Addresses,
 }
@@ -127,6 +129,7 @@ pub fn init(dir: &Path, options: &InitOptions) -> Result<InitReport, InitError> 
     let committee = CommitteeFile {
         profile: options.profile,
         transactions: options.transactions,
+        epochs: options.epochs.clone(),
         validators,
     };
     let network = *committee.committee()?.chain();
@@ -204,7 +207,7 @@ fn network_key_name(index: usize) -> String {
 fn node_text(index: usize, address: SocketAddr) -> String {
     let node = NodeFile {
         committee: "committee.toml".to_owned(),
-        validator: u16::try_from(index).expect("a committee has at most 256 members"),
+        validator: Some(u16::try_from(index).expect("a committee has at most 256 members")),
         signing_key_file: signing_key_name(index),
         network_key_file: network_key_name(index),
         listen: Some(address.to_string()),
@@ -283,6 +286,7 @@ fn list(paths: &[PathBuf]) -> String {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use probity_core::ValidatorIndex;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
@@ -291,6 +295,7 @@ mod tests {
             validators,
             profile: Profile::Dual30,
             transactions: TransactionKind::SignedEnvelope,
+            epochs: EpochTerms::default(),
             addresses: Addresses::Loopback { base_port: 7000 },
         }
     }
@@ -303,7 +308,7 @@ mod tests {
         assert_eq!((report.nodes.len(), report.keys.len()), (4, 8));
         for (index, path) in report.nodes.iter().enumerate() {
             let config = Config::load(path).unwrap();
-            assert_eq!(config.me.position(), index);
+            assert_eq!(config.me.map(ValidatorIndex::position), Some(index));
             assert_eq!(*config.committee.chain(), report.network);
             assert_eq!(config.listen, config.validators[index].address);
             assert_eq!(usize::from(config.listen.port()), 7000 + index);

@@ -11,15 +11,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use crossbeam::queue::ArrayQueue;
 use event_listener::{Event, Listener as _};
 use parking_lot::Mutex;
+use probity_core::Round;
 use probity_core::limits::{PAYLOAD_BYTES_MAX, PAYLOAD_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
-use probity_core::{CommitIndex, Round};
 
 use crate::error::SubmitError;
 use crate::health::{Health, NAP, StopReason};
@@ -45,61 +45,9 @@ const BATCHES_MAX: usize = 1 << 16;
 /// Batches taken in one go.
 const DRAIN_MAX: usize = 1024;
 
-const WAITING: u64 = 0;
-const ABANDONED: u64 = u64::MAX;
+mod chunk;
 
-/// Transactions that are proposed and acknowledged together.
-pub(crate) struct Chunk {
-    transactions: Vec<Bytes>,
-    bytes: usize,
-    outcome: AtomicU64,
-    decided: Event,
-}
-
-impl Chunk {
-    fn new(transactions: Vec<Bytes>, bytes: usize) -> Self {
-        Self {
-            transactions,
-            bytes,
-            outcome: AtomicU64::new(WAITING),
-            decided: Event::new(),
-        }
-    }
-
-    /// The transactions in order.
-    pub(crate) fn transactions(&self) -> &[Bytes] {
-        &self.transactions
-    }
-
-    /// The chunk is in the sequence, durably.
-    pub(crate) fn resolve(&self, index: CommitIndex) {
-        self.settle(index.0);
-    }
-
-    fn abandon(&self) {
-        self.settle(ABANDONED);
-    }
-
-    fn settle(&self, outcome: u64) {
-        let _ =
-            self.outcome
-                .compare_exchange(WAITING, outcome, Ordering::AcqRel, Ordering::Acquire);
-        self.decided.notify(usize::MAX);
-    }
-
-    /// `None` while it waits, then its commit, or that the node stopped before.
-    pub(crate) fn outcome(&self) -> Option<Option<CommitIndex>> {
-        match self.outcome.load(Ordering::Acquire) {
-            WAITING => None,
-            ABANDONED => Some(None),
-            index => Some(Some(CommitIndex(index))),
-        }
-    }
-
-    pub(crate) fn decided(&self) -> &Event {
-        &self.decided
-    }
-}
+pub(crate) use chunk::{Chunk, Fate};
 
 /// Bounds of what waits.
 #[derive(Clone, Copy)]
@@ -127,6 +75,8 @@ pub(crate) struct Intake {
     proposed: Mutex<BTreeMap<Round, Vec<Arc<Chunk>>>>,
     in_hand: Mutex<Vec<(Arc<Reply>, usize)>>,
     core: Bell,
+    // Only members make blocks.
+    is_open: AtomicBool,
 }
 
 impl Intake {
@@ -149,6 +99,7 @@ impl Intake {
             proposed: Mutex::default(),
             in_hand: Mutex::default(),
             core,
+            is_open: AtomicBool::new(false),
         }
     }
 
@@ -156,8 +107,29 @@ impl Intake {
         &*self.check
     }
 
-    pub(crate) fn stopped(&self) -> Option<SubmitError> {
-        self.health.reason().map(SubmitError::Stopped)
+    /// Why nothing is taken now.
+    pub(crate) fn refusal(&self) -> Option<SubmitError> {
+        let stopped = self.health.reason().map(SubmitError::Stopped);
+        stopped.or_else(|| (!self.is_open()).then_some(SubmitError::NotMember))
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.health.is_stopping()
+    }
+
+    fn is_open(&self) -> bool {
+        self.is_open.load(Ordering::SeqCst)
+    }
+
+    /// The validator is a member: its blocks carry what is submitted.
+    pub(crate) fn open(&self) {
+        self.is_open.store(true, Ordering::SeqCst);
+    }
+
+    /// It is none: everybody who waits learns it.
+    pub(crate) fn close(&self) {
+        self.is_open.store(false, Ordering::SeqCst);
+        self.give_up_all();
     }
 
     pub(crate) fn busy() -> SubmitError {
@@ -173,6 +145,7 @@ impl Intake {
             SubmitError::Duplicate { .. } => "duplicate",
             SubmitError::Busy { .. } => "busy",
             SubmitError::Stopped(_) => "stopped",
+            SubmitError::NotMember | SubmitError::Unknown => "not_member",
         };
         Metrics::count(&self.metrics.refused, "reason", reason, 1);
     }
@@ -211,9 +184,10 @@ impl Intake {
         self.held_transactions.load(Ordering::Relaxed)
     }
 
-    /// Takes whole chunks for one block, oldest first; at least one, which always fits.
-    pub(crate) fn take(&self) -> Vec<Arc<Chunk>> {
-        let (mut taken, mut count, mut bytes) = (Vec::new(), 0, 0);
+    /// Takes whole chunks for one block beside what it carries already, oldest first; at least one, which always fits.
+    pub(crate) fn take(&self, beside: &[Bytes]) -> Vec<Arc<Chunk>> {
+        let (mut taken, mut count) = (Vec::new(), beside.len());
+        let mut bytes = beside.iter().map(|other| other.len() + 4).sum::<usize>();
         let mut pending = self.pending.lock();
         while let Some(chunk) = pending.front() {
             let chunk_bytes = chunk.bytes + 4 * chunk.transactions.len();
@@ -228,7 +202,7 @@ impl Intake {
         }
         drop(pending);
         self.release(
-            count,
+            count - beside.len(),
             taken.iter().map(|chunk: &Arc<Chunk>| chunk.bytes).sum(),
         );
         self.show_pending();
@@ -253,16 +227,34 @@ impl Intake {
 
     /// Everybody who waits learns that the node stopped.
     pub(crate) fn abandon(&self) {
-        while let Some(batch) = self.queue.pop() {
-            self.answer_stopped(&batch.reply, batch.entries.len());
-        }
+        self.give_up_all();
         for (reply, entries) in std::mem::take(&mut *self.in_hand.lock()) {
-            self.answer_stopped(&reply, entries);
+            self.answer_refused(&reply, entries);
         }
+    }
+
+    /// Everybody who waits, or whose transactions are in blocks that are open, learns why it is in vain.
+    fn give_up_all(&self) {
+        while let Some(batch) = self.queue.pop() {
+            self.answer_refused(&batch.reply, batch.entries.len());
+            let bytes = batch.entries.iter().map(|entry| entry.bytes.len()).sum();
+            self.release(batch.entries.len(), bytes);
+        }
+        let give_up = if self.health.is_stopping() {
+            Chunk::stop
+        } else {
+            Chunk::leave
+        };
         let proposed = std::mem::take(&mut *self.proposed.lock());
         let pending = std::mem::take(&mut *self.pending.lock());
-        let chunks = proposed.into_values().flatten().chain(pending);
-        chunks.for_each(|chunk| chunk.abandon());
+        for chunk in proposed.into_values().flatten() {
+            give_up(&chunk);
+        }
+        for chunk in pending {
+            self.release(chunk.transactions.len(), chunk.bytes);
+            give_up(&chunk);
+        }
+        self.show_pending();
     }
 
     /// These chunks are in the own block of `round`.
@@ -279,9 +271,10 @@ impl Intake {
         self.metrics.pending.set(level(self.waiting()));
     }
 
-    fn answer_stopped(&self, reply: &Reply, entries: usize) {
-        let why = self.health.reason().unwrap_or(StopReason::Requested);
-        reply.answer(vec![Err(SubmitError::Stopped(why)); entries]);
+    fn answer_refused(&self, reply: &Reply, entries: usize) {
+        let stopped = SubmitError::Stopped(StopReason::Requested);
+        let why = self.refusal().unwrap_or(stopped);
+        reply.answer(vec![Err(why); entries]);
     }
 }
 
@@ -301,6 +294,7 @@ fn fault_label(fault: &TransactionFault) -> &'static str {
         TransactionFault::BadSignature => "bad_signature",
         TransactionFault::Expired { .. } => "expired",
         TransactionFault::ExpiresTooLate => "expires_too_late",
+        TransactionFault::Reserved => "reserved",
     }
 }
 
@@ -408,6 +402,10 @@ fn accept(intake: &Intake, recent: &mut RecentIds, work: (Batch, Vec<Verdict>)) 
         .inc_by(answers.iter().filter(|a| a.is_ok()).count() as u64);
     intake.pending.lock().extend(chunks.iter().cloned());
     batch.reply.answer(answers);
+    if !intake.is_open() {
+        // The validator left while the batch was in hand.
+        intake.give_up_all();
+    }
 }
 
 #[derive(Default)]

@@ -26,6 +26,22 @@
 //! 3. [`Node::commits_after`] delivers every commit once, in order. Store the index of the last one
 //!    you applied together with your own state, and pass it back after a restart.
 //!
+//! # Epochs
+//!
+//! The committee's file says when an epoch ends and who may change the committee; if it does not, there is one
+//! epoch without end. The sequence goes on from one to the next, and so do receipts of [`Node::submit`].
+//!
+//! ```text
+//!   epoch 0: committee.toml ── last commit ─▶ epoch 1: new weights, new members ── last commit ─▶ …
+//!                                  └─▶ StreamEvent::Epoch, behind it in the stream
+//! ```
+//!
+//! - [`EpochTerms`]: a length by commit timestamps, and the name of an [`EpochRule`]. [`FixedCommittee`] and
+//!   [`VotedChanges`] come with the engine; [`NodeBuilder::epoch_rule`] takes one of your own.
+//! - [`Node::propose_change`] votes for a [`Change`]; one that would break the committee is refused and says
+//!   why. [`CommitStream::next_event`] delivers an [`EpochEvent`] with what became of it.
+//! - A node whose validator is no member is [`State::Following`]. [`Config::joining`] starts one before it is.
+//!
 //! # When something fails
 //!
 //! - A full node answers [`SubmitError::Busy`] with a hint when to come back.
@@ -42,11 +58,14 @@
 #![forbid(unsafe_code)]
 
 mod allowance;
+mod chronicle;
 mod commits;
 mod config;
+mod contact;
 mod core_thread;
 mod desk;
 mod error;
+mod event;
 mod evidence;
 mod health;
 mod init;
@@ -55,6 +74,7 @@ mod keys;
 mod links;
 mod metrics;
 mod node;
+mod peer;
 mod persist;
 mod recent;
 mod records;
@@ -69,14 +89,20 @@ mod wake;
 
 pub use commits::CommitStream;
 pub use config::{CommitteeFile, Config, ConfigError, Tuning, ValidatorInfo};
+pub use contact::Contact;
 pub use desk::replay_scores;
-pub use error::{CommitsEnd, Error, ReputationError, SubmitError};
+pub use error::{ChangeError, CommitsEnd, Error, ReputationError, SubmitError};
+pub use event::{EpochEvent, Seated, StreamEvent};
 pub use evidence::stored_evidence;
 pub use health::StopReason;
 pub use init::*;
 pub use keys::*;
 pub use node::{Node, NodeBuilder, State, Status};
 pub use probity_core::crypto::Keypair;
+pub use probity_core::{
+    Authority, Change, ChangeOutcome, ChangeRequest, Committee, DecidedChange, EpochEnd, EpochRule,
+    EpochTerms, FaultBounds, FixedCommittee, Roster, RosterError, Seat, VotedChanges,
+};
 pub use probity_core::{Commit, CommitIndex, EquivocationProof, EvidenceFile, Profile};
 pub use probity_core::{Standing, ValidatorIndex};
 pub use probity_storage::{LmdbStorage, MemoryStorage};

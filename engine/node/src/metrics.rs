@@ -76,6 +76,9 @@ metrics! {
         "Blocks of peers that passed every check";
     rejected: ByPeer = ByPeer::default(), "rejected_messages", NONE,
         "Messages of peers refused, by peer and broken rule";
+    other_epoch: Counter = Counter::default(), "other_epoch_messages", NONE,
+        "Messages of peers that belong to another epoch, answered with its end or a question for it";
+    epoch: Gauge = Gauge::default(), "epoch", NONE, "The running epoch";
     proposed: Counter = Counter::default(), "proposed_blocks", NONE, "Own blocks broadcast";
     core_step: Histogram = seconds(), "core_step", SECONDS,
         "Time of the core for one step, which takes all inputs that wait";
@@ -116,8 +119,8 @@ impl Metrics {
     }
 
     /// Counts a refused message of a peer.
-    pub(crate) fn reject(&self, peer: usize, rule: &str) {
-        let labels = vec![("peer", peer.to_string()), ("rule", rule.to_owned())];
+    pub(crate) fn reject(&self, peer: &str, rule: &str) {
+        let labels = vec![("peer", peer.to_owned()), ("rule", rule.to_owned())];
         self.rejected.get_or_create(&labels).inc();
     }
 
@@ -159,7 +162,7 @@ mod tests {
     fn the_text_names_what_was_counted() {
         let metrics = Metrics::new();
         Metrics::count(&metrics.decisions, "path", "fast", 3);
-        metrics.reject(2, "signature");
+        metrics.reject("2", "signature");
         let text = metrics.text(&TransportStats::default());
         assert!(
             text.contains("probity_decisions_total{path=\"fast\"} 3"),

@@ -7,20 +7,23 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use probity_core::{
-    CommitIndex, EquivocationProof, EvidenceFile, ReplicaStatus, Round, Standing, ValidatorIndex,
+    Change, CommitIndex, Committee, EpochRule, EquivocationProof, EvidenceFile, RecoverError,
+    ReplicaStatus, Round, Standing, ValidatorIndex, stored_scores,
 };
 use probity_storage::Storage;
 use probity_transport::Transport;
 
+use crate::chronicle::Chronicle;
 use crate::commits::{CommitLog, CommitStream};
 use crate::config::Config;
 use crate::desk::Desk;
-use crate::error::{Error, ReputationError, SubmitError};
+use crate::error::{ChangeError, Error, ReputationError, SubmitError};
 use crate::evidence;
 use crate::health::{Health, StopReason};
 use crate::intake::Intake;
 use crate::links::Links;
 use crate::metrics::Metrics;
+use crate::records::Records;
 use crate::start;
 use crate::submit::{Submitted, enqueue};
 use crate::transaction::ClientCheck;
@@ -39,9 +42,10 @@ pub(crate) struct Shared {
     pub(crate) intake: Arc<Intake>,
     pub(crate) log: Arc<CommitLog>,
     pub(crate) links: Arc<Links>,
+    pub(crate) chronicle: Arc<Chronicle>,
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) desk: Desk,
-    pub(crate) replica: Arc<Mutex<ReplicaStatus>>,
+    pub(crate) replica: Arc<Mutex<Option<ReplicaStatus>>>,
     pub(crate) health: Arc<Health>,
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -53,6 +57,7 @@ pub struct NodeBuilder {
     pub(crate) storage: Option<Arc<dyn Storage>>,
     pub(crate) transport: Option<Arc<dyn Transport>>,
     pub(crate) check: Option<Arc<dyn ClientCheck>>,
+    pub(crate) rule: Option<Arc<dyn EpochRule>>,
 }
 
 impl NodeBuilder {
@@ -75,7 +80,14 @@ impl NodeBuilder {
         self
     }
 
-    /// Reads the storage and starts the node's threads.
+    /// Decides when epochs end and who changes the committee, where the committee's file names a rule that does not come
+    /// with the engine. All validators must use the same one.
+    pub fn epoch_rule(mut self, rule: Arc<dyn EpochRule>) -> Self {
+        self.rule = Some(rule);
+        self
+    }
+
+    /// Reads the storage and starts the node's threads, in the epoch that the storage has come to.
     ///
     /// # Errors
     /// When a part is missing, a value is not allowed, or the storage cannot be started from.
@@ -94,6 +106,7 @@ impl Node {
             storage: None,
             transport: None,
             check: None,
+            rule: None,
         }
     }
 
@@ -143,20 +156,29 @@ impl Node {
     pub fn status(&self) -> Status {
         let shared = &self.shared;
         let replica = shared.replica.lock().clone();
-        let committee = shared.links.committee();
+        let epoch = shared.links.epoch();
+        let committee = epoch.committee();
         let space = shared.storage.space().ok();
+        let running = match epoch.me() {
+            Some(_) => State::Running,
+            None => State::Following,
+        };
+        let looks = |look: fn(&ReplicaStatus) -> Round| replica.as_ref().map_or(Round(0), look);
         Status {
             state: shared
                 .health
                 .reason()
-                .map_or(State::Running, |why| State::Stopped { why }),
+                .map_or(running, |why| State::Stopped { why }),
+            epoch: committee.epoch(),
             validators: committee.size(),
             crashes_tolerated: committee.crashes_tolerated(),
-            peers_up: shared.links.count_up(),
-            round: replica.round,
-            frontier: replica.frontier,
+            peers_up: epoch.count_up(),
+            round: looks(|replica| replica.round),
+            frontier: looks(|replica| replica.frontier),
             last_commit: shared.log.last(),
-            certified: replica.certified,
+            certified: replica
+                .as_ref()
+                .map_or(CommitIndex::GENESIS, |replica| replica.certified),
             application_lag: shared.log.lag(),
             waiting_transactions: shared.intake.waiting(),
             storage_used_bytes: space.map(|space| space.used_bytes),
@@ -164,42 +186,80 @@ impl Node {
         }
     }
 
-    /// The proofs of equivocation that are stored here, by author and round: at most eight about each validator.
+    /// The running epoch's number.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.shared.links.epoch().number()
+    }
+
+    /// The running epoch's committee: who decides, and with which weight.
+    #[must_use]
+    pub fn committee(&self) -> Arc<Committee> {
+        Arc::clone(self.shared.links.epoch().committee())
+    }
+
+    /// Asks the validators for a change of the committee: this one's vote goes into its next block that has room. The change
+    /// takes effect at the end of the epoch in which validators of weight `Q` have asked for the same;
+    /// [`EpochEvent`](crate::EpochEvent) says what became of it. A vote counts in the epoch in which it is ordered, and one that
+    /// no block carries when the node stops is lost: ask again. Blocks the thread until the core, which answers between two
+    /// steps, comes to it.
+    ///
+    /// # Errors
+    /// When the change would leave no committee, as far as the sequence is known here, or cannot be voted for.
+    pub fn propose_change(&self, change: Change) -> Result<(), ChangeError> {
+        self.shared.desk.change(change, &self.shared.health)
+    }
+
+    /// The proofs of equivocation in the running epoch that are stored here, by author and round: at most eight about each
+    /// validator.
     ///
     /// # Errors
     /// When the storage does not answer.
     pub fn evidence(&self) -> Result<Vec<EquivocationProof>, Error> {
-        evidence::proofs(&self.shared.storage, self.shared.links.committee())
+        evidence::proofs(&self.shared.storage, &self.committee())
     }
 
-    /// The same as a file that anybody with `committee.toml` can verify; `None` without a proof.
+    /// The same as a file that anybody who knows the epoch's committee can verify; `None` without a proof.
     ///
     /// # Errors
     /// When the storage does not answer.
     pub fn evidence_file(&self) -> Result<Option<EvidenceFile>, Error> {
-        let proofs = self.evidence()?;
-        Ok(EvidenceFile::new(self.shared.links.committee(), proofs))
+        let committee = self.committee();
+        let proofs = evidence::proofs(&self.shared.storage, &committee)?;
+        Ok(EvidenceFile::new(&committee, proofs))
     }
 
-    /// Why a validator's score is what it is after the last commit: its merit, whether it leads slots, its weight, and
-    /// the rounds and slots that moved them (R31); `None` if the committee has no such validator. Blocks the thread
-    /// until the core, which answers between two steps, comes to it.
+    /// Why a validator's score is what it is after the last commit of an epoch: its merit, whether it leads slots, its weight,
+    /// and the rounds and slots that moved them (R31); `None` if the epoch's committee has no such validator. Of the running
+    /// epoch the core is asked, which answers between two steps; an epoch that is over is read from storage. Blocks the
+    /// thread.
     ///
     /// # Errors
-    /// When `epoch` is not the running one, or the node has stopped.
+    /// When the epoch has not begun here, retention has removed what its scores follow from, or the node has stopped.
     pub fn reputation(
         &self,
         validator: ValidatorIndex,
         epoch: u64,
     ) -> Result<Option<Standing>, ReputationError> {
-        let running = self.shared.links.committee().epoch();
-        if epoch != running {
-            return Err(ReputationError::NotHeld {
-                asked: epoch,
-                running,
-            });
+        let shared = &self.shared;
+        if epoch >= self.epoch()
+            && let Some(standing) = shared.desk.standing((validator, epoch), &shared.health)?
+        {
+            return Ok(standing);
         }
-        self.shared.desk.ask(validator, &self.shared.health)
+        let not_held = || ReputationError::NotHeld {
+            asked: epoch,
+            running: self.epoch(),
+        };
+        let storage = |why: Error| ReputationError::Storage(why.to_string());
+        let committee = shared.chronicle.committee(epoch).map_err(storage)?;
+        let committee = committee.ok_or_else(not_held)?;
+        let scores = stored_scores(&Records(Arc::clone(&shared.storage)), &committee);
+        match scores {
+            Ok(Some(scores)) => Ok(scores.standing(validator)),
+            Ok(None) | Err(RecoverError::Tip | RecoverError::Reputation(_)) => Err(not_held()),
+            Err(why) => Err(storage(Error::recover(why))),
+        }
     }
 
     /// All metrics in the text format of Prometheus.
@@ -239,6 +299,8 @@ impl Drop for Shared {
 pub struct Status {
     /// Whether it runs, and why not.
     pub state: State,
+    /// The running epoch.
+    pub epoch: u64,
     /// Validators in the committee.
     pub validators: usize,
     /// How many of them may stop, whichever they are, with commits going on.
@@ -269,6 +331,9 @@ pub struct Status {
 pub enum State {
     /// It takes part.
     Running,
+    /// It is no member of the running epoch's committee: it joins later, or has left. It takes no transactions, learns how
+    /// epochs end, serves what it has, and takes part as soon as it is a member.
+    Following,
     /// It does not, and will not until it is started again.
     Stopped {
         /// Why.

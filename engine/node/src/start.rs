@@ -5,24 +5,30 @@ use std::thread::JoinHandle;
 
 use crossbeam::channel::bounded;
 use parking_lot::Mutex;
-use probity_core::{FixedCommittee, Recovered, Replica, ReplicaConfig};
-use probity_transport::{InboxLimits, inbox};
+use probity_core::crypto::Keypair;
+use probity_core::record::{RecordSource as _, RecordTable, epoch_key};
+use probity_core::{
+    CommitIndex, EpochRule, FixedCommittee, RecoverError, Recovered, Replica, VotedChanges,
+};
+use probity_transport::{InboxLimits, PeerId, inbox};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::allowance::Allowances;
+use crate::chronicle::{Chronicle, Past};
 use crate::commits::CommitLog;
-use crate::core_thread::{Clock, Core, Ears, Hands};
+use crate::config::Config;
+use crate::core_thread::{Clock, Core, Ears, Habits, Hands};
 use crate::desk::Desk;
 use crate::error::Error;
 use crate::health::{Health, panicked, spawn};
 use crate::intake::{self, Intake, IntakeLimits};
-use crate::links::Links;
+use crate::links::{Identity, Links};
 use crate::metrics::Metrics;
 use crate::node::{NodeBuilder, Shared};
 use crate::persist::{Durable, Persister};
 use crate::records::Records;
 use crate::retention::Retention;
 use crate::serve::serve_queue;
+use crate::transaction::WithChanges;
 use crate::verified::Verified;
 use crate::verify_pool::{self, Verifier};
 use crate::wake::{Bell, ToCore};
@@ -44,28 +50,40 @@ pub(crate) fn start(builder: NodeBuilder) -> Result<Shared, Error> {
         storage,
         transport,
         check,
+        rule,
     } = builder;
     config.tuning.check()?;
     let storage = storage.ok_or(Error::Missing("storage"))?;
     let transport = transport.ok_or(Error::Missing("transport"))?;
+    let habits = habits(&config, rule)?;
     let check = check.unwrap_or_else(|| config.check());
-    let committee = Arc::clone(&config.committee);
+    let check = if habits.rule.name() == VotedChanges.name() {
+        Arc::new(WithChanges(check))
+    } else {
+        check
+    };
     let records = Records(Arc::clone(&storage));
-    let recovered = Recovered::load(&records, &committee, config.me).map_err(Error::recover)?;
-    let retention = Retention::load(&*storage, &committee, config.retain_bytes)?;
+    let (chronicle, past) = Chronicle::load(records.clone(), Arc::clone(&config.committee))?;
+    let chronicle = Arc::new(chronicle);
+    let retention = Retention::load(&*storage, &past, config.retain_bytes)?;
 
     let health = Arc::new(Health::default());
     let metrics = Arc::new(Metrics::new());
-    let links = Arc::new(Links::new(
-        transport,
-        committee,
-        config.me,
-        &config.validators,
-    ));
+    let identity = Identity {
+        key: config.signing.public(),
+        network_key: PeerId::new(*Keypair::from_seed(&config.network_seed).public().as_bytes()),
+    };
+    let before = past.before.as_ref().map(|(before, _)| Arc::clone(before));
+    let epochs = (before, Arc::clone(&past.running));
+    let links = Links::new(transport, &identity, config.validators.clone(), epochs);
+    let links = Arc::new(links);
+    let clock = Clock::start();
+    let (replica, last) = recover(&records, (&links, &past), (&habits, clock))?;
     let log = CommitLog::new(
         Arc::clone(&storage),
+        Arc::clone(&chronicle),
         Arc::clone(&health),
-        recovered.last_commit(),
+        last,
     );
     let log = Arc::new(log);
     log.set_first(retention.first());
@@ -82,18 +100,17 @@ pub(crate) fn start(builder: NodeBuilder) -> Result<Shared, Error> {
         bell.clone(),
     );
     let intake = Arc::new(intake);
+    if replica.is_some() {
+        intake.open();
+    }
 
-    let clock = Clock::start();
-    let replica = Replica::new(replica_config(&config), recovered, clock.now());
-    let status = Arc::new(Mutex::new(replica.status()));
+    let status = Arc::new(Mutex::new(replica.as_ref().map(Replica::status)));
     let pool = Arc::new(verify_threads(config.tuning.verify_threads, &health)?);
     let (core_sender, inputs) = bounded(CORE_QUEUE);
     let (question_sender, questions) = bounded(QUESTIONS);
     let (persist_sender, jobs) = bounded(PERSIST_QUEUE);
-    let allowances = Arc::new(Allowances::new(links.committee().size()));
-    let answers = (Arc::clone(&links), Arc::clone(&allowances));
-    let (serve, server) = serve_queue(records, answers, (&health, &metrics));
-    let (again, turns) = bounded(links.committee().size());
+    let (serve, server) = serve_queue(records, Arc::clone(&links), (&health, &metrics));
+    let (again, turns) = bounded(verify_pool::TURNS_WAITING);
     let (inbox, receiver) = inbox(InboxLimits::default());
     let durable = Durable::default();
 
@@ -108,9 +125,9 @@ pub(crate) fn start(builder: NodeBuilder) -> Result<Shared, Error> {
         metrics: Arc::clone(&metrics),
     };
     let verifier = Verifier {
-        queues: verify_pool::queues(links.committee().size()),
         again,
         links: Arc::clone(&links),
+        serve: serve.clone(),
         check,
         health: Arc::clone(&health),
         metrics: Arc::clone(&metrics),
@@ -128,16 +145,16 @@ pub(crate) fn start(builder: NodeBuilder) -> Result<Shared, Error> {
         persist: persist_sender,
         links: Arc::clone(&links),
         serve,
-        allowances,
         intake: Arc::clone(&intake),
         log: Arc::clone(&log),
+        chronicle: Arc::clone(&chronicle),
         lag_max: config.tuning.application_lag_commits,
         status: Arc::clone(&status),
         health: Arc::clone(&health),
         metrics: Arc::clone(&metrics),
     };
     let core = Core::new(
-        replica,
+        (replica, habits),
         clock,
         Ears {
             inputs,
@@ -151,6 +168,7 @@ pub(crate) fn start(builder: NodeBuilder) -> Result<Shared, Error> {
         intake: Arc::clone(&intake),
         log,
         links,
+        chronicle,
         storage,
         desk: Desk::new(question_sender, bell),
         replica: status,
@@ -170,20 +188,53 @@ pub(crate) fn start(builder: NodeBuilder) -> Result<Shared, Error> {
         shared.health.finish();
         return Err(error);
     }
-    shared.links.transport().set_peers(&shared.links.others());
+    shared.links.list();
     shared.links.transport().start(inbox);
     Ok(shared)
 }
 
-fn replica_config(config: &crate::config::Config) -> ReplicaConfig {
+/// The replica of the running epoch, and the last commit; no replica for who is no member.
+fn recover(
+    records: &Records,
+    (links, past): (&Links, &Past),
+    (habits, clock): (&Habits, Clock),
+) -> Result<(Option<Replica>, CommitIndex), Error> {
+    let epoch = links.epoch();
+    let Some(me) = epoch.me() else {
+        let key = epoch_key(epoch.number());
+        let chain = records.read(RecordTable::Epoch, &key)?;
+        if chain.is_some_and(|chain| chain.as_ref() != epoch.committee().chain().as_bytes()) {
+            return Err(Error::recover(RecoverError::OtherChain));
+        }
+        let last = past.before.as_ref().map(|(_, end)| end.record.index);
+        return Ok((None, last.unwrap_or(CommitIndex::GENESIS)));
+    };
+    let recovered = Recovered::load(records, epoch.committee(), me).map_err(Error::recover)?;
+    let last = recovered.last_commit();
+    let config = habits.config(&epoch, me);
+    Ok((Some(Replica::new(config, recovered, clock.now())), last))
+}
+
+/// How this node's replicas are made, with the epoch rule that the committee's file names.
+fn habits(config: &Config, given: Option<Arc<dyn EpochRule>>) -> Result<Habits, Error> {
     let us = |delay: std::time::Duration| u64::try_from(delay.as_micros()).unwrap_or(u64::MAX);
-    ReplicaConfig {
-        committee: Arc::clone(&config.committee),
-        me: config.me,
+    let named = &config.committee.epochs().rule;
+    let rule: Arc<dyn EpochRule> = match given {
+        Some(rule) => rule,
+        None if *named == VotedChanges.name() => Arc::new(VotedChanges),
+        None => Arc::new(FixedCommittee),
+    };
+    if rule.name() != named {
+        return Err(Error::Rule {
+            named: named.clone(),
+            given: rule.name().to_owned(),
+        });
+    }
+    Ok(Habits {
         min_round_delay_us: us(config.tuning.min_round_delay),
         idle_round_delay_us: us(config.tuning.idle_round_delay),
-        rule: Arc::new(FixedCommittee),
-    }
+        rule,
+    })
 }
 
 fn verify_threads(count: usize, health: &Arc<Health>) -> Result<ThreadPool, Error> {

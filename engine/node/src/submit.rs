@@ -11,7 +11,7 @@ use probity_core::crypto::Digest;
 
 use crate::error::SubmitError;
 use crate::health::StopReason;
-use crate::intake::{Chunk, Intake};
+use crate::intake::{Chunk, Fate, Intake};
 use crate::transaction::Admitted;
 
 /// A transaction that the node has taken: checked and queued, which is no promise yet.
@@ -40,11 +40,14 @@ impl Submitted {
         self.id
     }
 
-    /// Waits until the transaction is in the sequence and its commit is durable here.
+    /// Waits until the transaction is in the sequence and its commit is durable here. That it does not fit
+    /// into an epoch any more is no error: it goes into the next one.
     ///
     /// # Errors
     /// [`SubmitError::Stopped`] when the node stops before it knows; the other validators may have
-    /// ordered the transaction all the same.
+    /// ordered the transaction all the same. [`SubmitError::NotMember`] when the validator leaves the
+    /// committee first: then it is not ordered. [`SubmitError::Unknown`] when the node left an epoch
+    /// without all of its commits.
     pub async fn committed(&self) -> Result<CommitIndex, SubmitError> {
         loop {
             let listener = self.chunk.decided().listen();
@@ -72,8 +75,12 @@ impl Submitted {
     /// The commit if it is known by now, without waiting.
     #[must_use]
     pub fn outcome(&self) -> Option<Result<CommitIndex, SubmitError>> {
-        let stopped = || SubmitError::Stopped(StopReason::Requested);
-        self.chunk.outcome().map(|index| index.ok_or_else(stopped))
+        self.chunk.fate().map(|fate| match fate {
+            Fate::Committed(index) => Ok(index),
+            Fate::Stopped => Err(SubmitError::Stopped(StopReason::Requested)),
+            Fate::Unknown => Err(SubmitError::Unknown),
+            Fate::NotMember => Err(SubmitError::NotMember),
+        })
     }
 }
 
@@ -115,12 +122,12 @@ pub(crate) struct Waiting {
 /// Admits a batch in the caller's thread and queues what may enter.
 pub(crate) fn enqueue(intake: &Intake, transactions: Vec<Bytes>) -> Waiting {
     let reply = Arc::new(Reply::default());
-    let stopped = intake.stopped();
+    let refusal = intake.refusal();
     let now_ms = wall_clock_ms();
     let mut early = Vec::with_capacity(transactions.len());
     let mut entries = Vec::with_capacity(transactions.len());
     for bytes in transactions {
-        let admitted = match &stopped {
+        let admitted = match &refusal {
             Some(error) => Err(error.clone()),
             None => admit(intake, &bytes, now_ms),
         };
@@ -143,7 +150,7 @@ pub(crate) fn enqueue(intake: &Intake, transactions: Vec<Bytes>) -> Waiting {
     }) {
         give_up(intake, &batch);
     }
-    if intake.stopped().is_some() {
+    if intake.is_stopping() {
         // The intake thread may have ended before it saw this batch.
         intake.abandon();
     }

@@ -23,10 +23,12 @@ use probity_core::crypto::{Context, Digest, hash};
 use probity_core::limits::TRANSACTION_BYTES_MAX;
 use thiserror::Error;
 
+mod changes;
 mod envelope;
 mod key_cache;
 mod signed;
 
+pub(crate) use changes::WithChanges;
 pub use envelope::{BODY_BYTES_MAX, ENVELOPE_VERSION, Envelope, SignedTransaction};
 pub use signed::SignedEnvelope;
 
@@ -104,6 +106,10 @@ pub enum TransactionFault {
         /// The clock.
         now_ms: u64,
     },
+    /// Changes of the committee are asked for with [`Node::propose_change`](crate::Node::propose_change): in a
+    /// transaction, they would be this validator's vote.
+    #[error("the transaction is a change of the committee; only the validator itself asks for one")]
+    Reserved,
     /// Expires so late that duplicates could not be recognised until then (R39).
     #[error("transaction expires more than {REPLAY_WINDOW_MS} ms from now")]
     ExpiresTooLate,

@@ -25,8 +25,9 @@ fn submit(node: &Node, from: u32, to: u32) {
 #[test]
 fn a_restarted_node_catches_up_with_the_same_sequence() {
     let home = tempfile::tempdir().unwrap();
-    let open =
-        |config: &Config| LmdbStorage::open(home.path().join(config.me.to_string())).unwrap();
+    let open = |config: &Config| {
+        LmdbStorage::open(home.path().join(config.me.unwrap().to_string())).unwrap()
+    };
     let mut bound = bound(4, TransactionKind::Opaque);
     let restarted = again(&bound[3].0, 4);
     let mut nodes: Vec<Node> = bound

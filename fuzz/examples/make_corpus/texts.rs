@@ -62,6 +62,7 @@ fn committee_texts() -> Vec<(&'static str, String)> {
         let file = CommitteeFile {
             profile,
             transactions,
+            epochs: probity::EpochTerms::default(),
             validators,
         };
         file.to_toml().expect("small stakes")

@@ -40,21 +40,16 @@ pub(crate) struct Progress {
 pub(crate) struct Agenda {
     committee: Arc<Committee>,
     charter: Charter,
-    /// Timestamp of the epoch's first commit.
+    /// Timestamp of the epoch's first commit. The network's first leaders have none to show but that of genesis, zero.
     began_ms: Option<u64>,
     votes: BTreeMap<Change, AuthorSet>,
 }
 
 impl Agenda {
     pub(crate) fn new(committee: Arc<Committee>) -> Self {
-        let charter = Charter {
-            roster: committee.roster().clone(),
-            bounds: committee.bounds(),
-            total: committee.thresholds().total,
-        };
         Self {
+            charter: Charter::of(&committee),
             committee,
-            charter,
             began_ms: None,
             votes: BTreeMap::new(),
         }
@@ -73,14 +68,10 @@ impl Agenda {
         blocks: impl Iterator<Item = &'a Arc<Block>>,
     ) -> Progress {
         let mut progress = Progress::default();
-        let began_ms = match self.began_ms {
-            Some(began_ms) => began_ms,
-            None => {
-                self.began_ms = Some(record.timestamp_ms);
-                progress.changed = true;
-                record.timestamp_ms
-            }
-        };
+        if self.began_ms.is_none() && record.timestamp_ms > 0 {
+            self.began_ms = Some(record.timestamp_ms);
+            progress.changed = true;
+        }
         for block in blocks.filter(|block| !block.payload().is_empty()) {
             let requests = rule.requests(block).into_iter();
             for request in requests.take(CHANGES_PER_BLOCK_MAX) {
@@ -88,7 +79,8 @@ impl Agenda {
             }
         }
         let length = self.committee.epochs().length_ms;
-        progress.ends |= length.is_some_and(|length| record.timestamp_ms - began_ms >= length);
+        let lasted_ms = self.began_ms.map(|began_ms| record.timestamp_ms - began_ms);
+        progress.ends |= lasted_ms.is_some_and(|lasted| length.is_some_and(|of| lasted >= of));
         progress.ends |= rule.ends(record);
         progress
     }
@@ -114,14 +106,8 @@ impl Agenda {
         }
         self.votes.remove(&change);
         progress.changed = true;
-        let outcome = match self.charter.with(&change) {
-            Ok(charter) => {
-                self.charter = charter;
-                progress.ends |= change == Change::EndEpoch;
-                ChangeOutcome::Effective
-            }
-            Err(why) => ChangeOutcome::Refused(why),
-        };
+        let outcome = self.charter.take(&change);
+        progress.ends |= change == Change::EndEpoch && outcome == ChangeOutcome::Effective;
         progress.outcomes.push((change, outcome));
     }
 
@@ -155,7 +141,7 @@ impl Agenda {
                 allowed: usize::from(VERSION),
             });
         }
-        let began_ms = Some(reader.u64()?);
+        let began_ms = Some(reader.u64()?).filter(|began_ms| *began_ms > 0);
         let charter = Charter::read(&mut reader)?;
         let count = reader.u32()? as usize;
         let of = ListOf {

@@ -2,8 +2,10 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::agenda::ChangeOutcome;
 use super::roster::{Roster, RosterError, read_contact};
 use crate::codec::{DecodeError, Reader};
+use crate::committee::Committee;
 use crate::crypto::{Context, Digest, PublicKey, hash};
 use crate::thresholds::{FaultBounds, Mode, Thresholds};
 
@@ -142,6 +144,26 @@ pub struct Charter {
 }
 
 impl Charter {
+    /// What a committee started from.
+    pub(crate) fn of(committee: &Committee) -> Self {
+        Self {
+            roster: committee.roster().clone(),
+            bounds: committee.bounds(),
+            total: committee.thresholds().total,
+        }
+    }
+
+    /// Takes a change in, or says why not.
+    pub(crate) fn take(&mut self, change: &Change) -> ChangeOutcome {
+        match self.with(change) {
+            Ok(charter) => {
+                *self = charter;
+                ChangeOutcome::Effective
+            }
+            Err(why) => ChangeOutcome::Refused(why),
+        }
+    }
+
     /// What the last record of an epoch names (R21).
     #[must_use]
     pub fn digest(&self) -> Digest {

@@ -12,6 +12,7 @@ use crate::committee::{Committee, Tally};
 use crate::finality::{CommitCertificate, put_signed_votes, read_signed_votes};
 use crate::id::CommitIndex;
 use crate::limits::FRAME_BYTES_MAX;
+use crate::record::Record;
 use crate::verify::SignedVotes;
 
 /// The end of an epoch. With the epoch's committee it needs no trust in whoever sent it.
@@ -71,6 +72,12 @@ impl EpochEnd {
         committee
             .next(self.record.digest(), &self.charter)
             .map(Arc::new)
+    }
+
+    /// What has to be durable before the next epoch is entered; `next` is its committee.
+    #[must_use]
+    pub fn records(&self, next: &Committee) -> [Record; 2] {
+        [Record::epoch_end(self), Record::epoch(next)]
     }
 
     /// Where the next epoch begins.

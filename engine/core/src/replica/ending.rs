@@ -7,7 +7,7 @@ use crate::block::{Block, BlockRef, CommitVote};
 use crate::commit::{Commit, CommitRecord};
 use crate::crypto::Digest;
 use crate::dag::BlockId;
-use crate::epoch::{Charter, EpochEnd, Progress};
+use crate::epoch::{Charter, EpochEnd, Note, Progress};
 use crate::finality::CommitCertificate;
 use crate::id::{Round, Time, ValidatorIndex};
 use crate::message::Message;
@@ -44,6 +44,12 @@ impl Replica {
         self.ending.as_ref().is_some_and(|ending| ending.over)
     }
 
+    /// The next epoch's stakes and fault bounds as far as they are ordered: what a change has to fit (R32).
+    #[must_use]
+    pub fn charter(&self) -> &Charter {
+        self.agenda.charter()
+    }
+
     /// R32: nothing is output after the last commit.
     pub(super) fn is_ending(&self) -> bool {
         self.ending.is_some()
@@ -69,10 +75,19 @@ impl Replica {
             let agenda = Record::agenda(record.epoch, self.agenda.encode());
             self.records.push(agenda);
         }
+        for (number, (change, _)) in (0..).zip(&outcomes) {
+            let note = Note::Decided(change.clone());
+            let at = (record.epoch, record.index, number);
+            self.records.push(Record::note(at, &note));
+        }
         self.change_outcomes.extend(outcomes);
         ends.then(|| {
             let mut charter = self.agenda.charter().clone();
             let next = reweigh(&self.committee, self.reputation.table(), &charter.roster);
+            if next.alarm {
+                let at = (record.epoch, record.index, u16::MAX);
+                self.records.push(Record::note(at, &Note::SlashingAlarm));
+            }
             sometimes!(EpochAlarm if next.alarm);
             charter.roster = next.roster;
             record.next = charter.digest();
@@ -247,8 +262,14 @@ impl Replica {
         sometimes!(EpochOver);
         let committee = end.next_committee(&self.committee);
         let committee = committee.expect("effective changes leave a committee");
-        self.records.push(Record::epoch_end(&end));
-        self.records.push(Record::epoch(&committee));
+        self.records.extend(end.records(&committee));
+        // R24: also what was proposed before the last commit and signed in the tail, or not at all.
+        self.forget_own_open(Outcome::EpochEnded);
+        if let Some(in_flight) = self.in_flight.take() {
+            let round = in_flight.proposal().header().round;
+            let outcome = Outcome::EpochEnded;
+            self.hold(Output::Outcome { round, outcome });
+        }
         let message = Message::EpochEnd(end.encode());
         for to in self.connected.iter() {
             let message = message.clone();

@@ -5,6 +5,7 @@
 mod amnesia;
 mod catch_up;
 mod draw;
+mod ending;
 mod evidence;
 mod extra_blocks;
 mod fetching;

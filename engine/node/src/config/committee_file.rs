@@ -2,13 +2,15 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::str::FromStr;
+use std::time::Duration;
 
 use probity_core::crypto::PublicKey;
-use probity_core::{Committee, Profile};
+use probity_core::{Committee, EpochTerms, Profile};
 use serde::{Deserialize, Serialize};
 
-use super::ConfigError;
 use super::error::{parse_toml, read_toml};
+use super::{ConfigError, units};
+use crate::contact::Contact;
 use crate::transaction::TransactionKind;
 
 /// What all validators agree on before they start: the content of `committee.toml`.
@@ -16,6 +18,10 @@ use crate::transaction::TransactionKind;
 /// ```toml
 /// profile = "dual30"
 /// transactions = "signed-envelope/1"
+///
+/// [epochs]                    # may be left out: one epoch without end
+/// length = "3600s"
+/// rule = "voted-changes/1"
 ///
 /// [[validators]]
 /// name = "validator-0"
@@ -30,7 +36,9 @@ pub struct CommitteeFile {
     pub profile: Profile,
     /// Which transactions are valid.
     pub transactions: TransactionKind,
-    /// The validators, by index.
+    /// When epochs end, and who may change the committee. Part of the chain id.
+    pub epochs: EpochTerms,
+    /// The validators of the first epoch, by index.
     pub validators: Vec<ValidatorInfo>,
 }
 
@@ -55,7 +63,18 @@ pub struct ValidatorInfo {
 struct RawCommittee {
     profile: String,
     transactions: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    epochs: Option<RawEpochs>,
     validators: Vec<RawValidator>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawEpochs {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    length: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rule: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -97,7 +116,8 @@ impl CommitteeFile {
             .iter()
             .map(|v| (v.signing_key, v.stake))
             .collect();
-        Committee::from_stakes(&stakes, self.profile, self.transactions.name()).map_err(|source| {
+        let (terms, check) = (self.epochs.clone(), self.transactions.name());
+        Committee::from_stakes_with(&stakes, self.profile, terms, check).map_err(|source| {
             ConfigError::Committee {
                 file: Default::default(),
                 source,
@@ -119,6 +139,7 @@ impl CommitteeFile {
         let raw = RawCommittee {
             profile: self.profile.name().to_owned(),
             transactions: self.transactions.name().to_owned(),
+            epochs: RawEpochs::of(&self.epochs),
             validators: validators?,
         };
         Ok(toml::to_string(&raw).expect("texts and signed integers are always expressible"))
@@ -139,9 +160,11 @@ impl CommitteeFile {
             .enumerate()
             .map(|(at, v)| ValidatorInfo::parse(at, v))
             .collect();
+        let epochs = raw.epochs.as_ref().map(RawEpochs::terms).transpose()?;
         Ok(Self {
             profile,
             transactions,
+            epochs: epochs.unwrap_or_default(),
             validators: validators?,
         })
     }
@@ -176,7 +199,50 @@ impl FromStr for CommitteeFile {
     }
 }
 
+impl RawEpochs {
+    /// What stands in the file; nothing for the default.
+    fn of(terms: &EpochTerms) -> Option<Self> {
+        let EpochTerms { length_ms, rule } = terms;
+        let default = EpochTerms::default();
+        let length = |ms: u64| units::show_duration(Duration::from_millis(ms));
+        (*terms != default).then(|| Self {
+            length: length_ms.map(length),
+            rule: (*rule != default.rule).then(|| rule.clone()),
+        })
+    }
+
+    fn terms(&self) -> Result<EpochTerms, ConfigError> {
+        let mut terms = EpochTerms::default();
+        if let Some(text) = &self.length {
+            let length = units::duration("epochs.length", text)?;
+            let length_ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+            if length_ms == 0 {
+                return Err(ConfigError::value("epochs.length", text, "1ms or more"));
+            }
+            terms.length_ms = Some(length_ms);
+        }
+        if let Some(rule) = &self.rule {
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./".contains(&b);
+            if !rule.bytes().all(plain) || !(1..=64).contains(&rule.len()) {
+                let allowed = "1 to 64 letters, digits, '-', '_', '.' or '/'";
+                return Err(ConfigError::value("epochs.rule", rule, allowed));
+            }
+            terms.rule.clone_from(rule);
+        }
+        Ok(terms)
+    }
+}
+
 impl ValidatorInfo {
+    /// How it is reached, as a change of the committee says it.
+    #[must_use]
+    pub fn contact(&self) -> Contact {
+        Contact {
+            network_key: self.network_key,
+            address: self.address,
+        }
+    }
+
     fn parse(at: usize, raw: &RawValidator) -> Result<Self, ConfigError> {
         let field = |name| format!("validators[{at}].{name}");
         let name_is_plain = raw

@@ -1,11 +1,11 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use probity_core::crypto::Keypair;
+use probity_core::crypto::{Keypair, PublicKey};
 use serde::{Deserialize, Serialize};
 
 use super::error::read_toml;
-use super::{CommitteeFile, Config, ConfigError, Tuning, units};
+use super::{CommitteeFile, Config, ConfigError, Tuning, ValidatorInfo, units};
 use crate::keys::{load_network_seed, load_signing_key};
 
 /// One validator's file as it stands. Paths are relative to the file's directory.
@@ -13,7 +13,9 @@ use crate::keys::{load_network_seed, load_signing_key};
 #[serde(deny_unknown_fields)]
 pub(crate) struct NodeFile {
     pub(crate) committee: String,
-    pub(crate) validator: u16,
+    /// None for one that joins later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) validator: Option<u16>,
     pub(crate) signing_key_file: String,
     pub(crate) network_key_file: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,43 +52,41 @@ impl NodeFile {
         let beside = |name: &str| path.parent().unwrap_or(Path::new("")).join(name);
         let committee_path = beside(&self.committee);
         let committee = CommitteeFile::load(&committee_path)?;
-        let mine = committee
-            .validators
-            .get(usize::from(self.validator))
-            .ok_or_else(|| {
-                let allowed = "the position of a validator in the committee, from 0";
-                ConfigError::value("validator", self.validator.to_string(), allowed).in_file(path)
-            })?;
         let (signing_file, network_file) = (
             beside(&self.signing_key_file),
             beside(&self.network_key_file),
         );
         let signing = load_signing_key(&signing_file)?;
         let network_seed = load_network_seed(&network_file)?;
-        let mismatch = |field, key_file, found, listed| {
-            let (found, listed) = (Box::new(found), Box::new(listed));
-            let file = path.to_owned();
-            Err(ConfigError::KeyMismatch {
-                file,
-                field,
-                key_file,
-                found,
-                listed,
-            })
+        let data = beside(&self.data);
+        let mut config = match self.validator {
+            Some(validator) => {
+                let mine = committee.validators.get(usize::from(validator));
+                let mine = mine.ok_or_else(|| {
+                    let allowed = "the position of a validator in the committee, from 0";
+                    ConfigError::value("validator", validator.to_string(), allowed).in_file(path)
+                })?;
+                check_keys(
+                    path,
+                    mine,
+                    [
+                        (&signing_file, &signing.public()),
+                        (&network_file, &Keypair::from_seed(&network_seed).public()),
+                    ],
+                )?;
+                Config::new(&committee, signing, network_seed, data)
+                    .map_err(|why| why.in_file(&committee_path))?
+            }
+            None => {
+                let listen = self.listen.as_ref().ok_or_else(|| {
+                    let allowed = "an own IP address and port, where no validator is named";
+                    ConfigError::value("listen", "", allowed).in_file(path)
+                })?;
+                let listen = parse_listen(listen).map_err(|why| why.in_file(path))?;
+                Config::joining(&committee, (signing, network_seed), listen, data)
+                    .map_err(|why| why.in_file(path))?
+            }
         };
-        let (found, listed) = (*signing.public().as_bytes(), *mine.signing_key.as_bytes());
-        if found != listed {
-            return mismatch("signing_key_file", signing_file, found, listed);
-        }
-        let (found, listed) = (
-            *Keypair::from_seed(&network_seed).public().as_bytes(),
-            mine.network_key,
-        );
-        if found != listed {
-            return mismatch("network_key_file", network_file, found, listed);
-        }
-        let mut config = Config::new(&committee, signing, network_seed, beside(&self.data))
-            .map_err(|why| why.in_file(&committee_path))?;
         self.apply(&mut config).map_err(|why| why.in_file(path))?;
         Ok(config)
     }
@@ -94,10 +94,7 @@ impl NodeFile {
     /// Sets what differs from the defaults.
     fn apply(&self, config: &mut Config) -> Result<(), ConfigError> {
         if let Some(text) = &self.listen {
-            config.listen = text.parse::<SocketAddr>().map_err(|_| {
-                let allowed = "an own IP address and port, for example 0.0.0.0:7000";
-                ConfigError::value("listen", text, allowed)
-            })?;
+            config.listen = parse_listen(text)?;
         }
         if let Some(text) = &self.retain {
             config.retain_bytes = units::bytes("retain", text)?;
@@ -112,6 +109,37 @@ impl NodeFile {
         self.tuning.apply(&mut config.tuning)?;
         config.tuning.check()
     }
+}
+
+fn parse_listen(text: &str) -> Result<SocketAddr, ConfigError> {
+    text.parse().map_err(|_| {
+        let allowed = "an own IP address and port, for example 0.0.0.0:7000";
+        ConfigError::value("listen", text, allowed)
+    })
+}
+
+/// The secrets have to be those of the keys listed: for signing first, then for links.
+fn check_keys(
+    path: &Path,
+    listed: &ValidatorInfo,
+    [signing, network]: [(&Path, &PublicKey); 2],
+) -> Result<(), ConfigError> {
+    let pairs = [
+        ("signing_key_file", signing, *listed.signing_key.as_bytes()),
+        ("network_key_file", network, listed.network_key),
+    ];
+    for (field, (key_file, found), listed) in pairs {
+        if *found.as_bytes() != listed {
+            return Err(ConfigError::KeyMismatch {
+                file: path.to_owned(),
+                field,
+                key_file: key_file.to_owned(),
+                found: Box::new(*found.as_bytes()),
+                listed: Box::new(listed),
+            });
+        }
+    }
+    Ok(())
 }
 
 impl RawTuning {

@@ -12,6 +12,7 @@ fn network() -> TempDir {
         validators: 4,
         profile: Profile::Dual30,
         transactions: TransactionKind::SignedEnvelope,
+        epochs: EpochTerms::default(),
         addresses: Addresses::Loopback { base_port: 7000 },
     };
     init(temp.path(), &options).unwrap();
@@ -105,7 +106,7 @@ fn every_wrong_field_of_a_node_is_named() {
     let cases: [(&str, &str, &[&str]); 15] = [
         ("validator = 0", "validator = 4", &["validator", "\"4\""]),
         ("validator = 0", "validator = -1", &["validator", "-1"]),
-        ("validator = 0", "", &["missing field `validator`"]),
+        ("validator = 0", "", &["validator-0", "does not list"]),
         (
             "validator = 0",
             "validator = 1",
@@ -249,11 +250,57 @@ fn every_choice_of_the_committee_changes_the_network() {
         profile: Profile::Classic33,
         ..file.clone()
     };
+    let mut mortal = file.clone();
+    mortal.epochs.length_ms = Some(1_000);
+    let mut voted = file.clone();
+    voted.epochs.rule = "voted-changes/1".to_owned();
     let mut heavier = file.clone();
     heavier.validators[0].stake = 2;
-    for other in [opaque, classic, heavier] {
+    for other in [opaque, classic, mortal, voted, heavier] {
         assert_ne!(chain(&other), chain(&file));
     }
+}
+
+#[test]
+fn terms_of_epochs_are_read_back_and_checked() {
+    let temp = network();
+    let path = temp.path().join("committee.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(!text.contains("epochs"), "the default is left out: {text}");
+    let with = |terms: &str| {
+        let text = text.replacen("[[validators]]", &format!("{terms}\n[[validators]]"), 1);
+        text.parse::<CommitteeFile>()
+    };
+    let file = with("[epochs]\nlength = \"90s\"\nrule = \"voted-changes/1\"\n").unwrap();
+    assert_eq!(file.epochs.length_ms, Some(90_000));
+    assert_eq!(file.epochs.rule, "voted-changes/1");
+    let again: CommitteeFile = file.to_toml().unwrap().parse().unwrap();
+    assert_eq!(again, file);
+    for (terms, named) in [
+        ("length = \"1h\"", "epochs.length"),
+        ("length = \"0s\"", "1ms or more"),
+        ("rule = \"\"", "epochs.rule"),
+        ("rul = \"x\"", "rul"),
+    ] {
+        let refused = with(&format!("[epochs]\n{terms}\n")).unwrap_err();
+        assert!(refused.to_string().contains(named), "{refused}");
+    }
+}
+
+#[test]
+fn one_who_joins_later_is_not_listed() {
+    let temp = network();
+    let file = CommitteeFile::load(&temp.path().join("committee.toml")).unwrap();
+    let listen = "127.0.0.1:7009".parse().unwrap();
+    let join = |key| {
+        let keys = (key, generate_seed().unwrap());
+        Config::joining(&file, keys, listen, PathBuf::new())
+    };
+    let config = join(Keypair::from_seed(&[1; 32])).ok().unwrap();
+    assert_eq!((config.me, config.listen), (None, listen));
+    let own = crate::keys::load_signing_key(&temp.path().join("keys/node-0.signing")).unwrap();
+    let refused = join(own).err().unwrap().to_string();
+    assert!(refused.contains("validator-0"), "{refused}");
 }
 
 #[test]
@@ -264,7 +311,7 @@ fn in_process_validators_share_one_committee() {
         .ok()
         .unwrap();
     for (index, config) in configs.iter().enumerate() {
-        assert_eq!(config.me.position(), index);
+        assert_eq!(config.me.map(ValidatorIndex::position), Some(index));
         assert_eq!(config.committee.chain(), configs[0].committee.chain());
         assert_eq!(config.signing_key(), config.validators[index].signing_key);
     }

@@ -49,7 +49,8 @@ impl Siege {
             .collect();
         let start = |(mut config, transport): (Config, QuicTransport)| {
             tune(&mut config);
-            let storage = LmdbStorage::open(home.path().join(config.me.to_string())).unwrap();
+            let storage =
+                LmdbStorage::open(home.path().join(config.me.unwrap().to_string())).unwrap();
             Node::builder(config)
                 .storage(storage)
                 .transport(transport)
@@ -165,7 +166,7 @@ impl Attacker {
         transport.set_peers(peers);
         transport.start(inbox);
         Self {
-            me: config.me,
+            me: config.me.unwrap(),
             check: config.check(),
             signing: config.signing,
             committee: config.committee,

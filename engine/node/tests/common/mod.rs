@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "every test uses a part")]
 
 pub(crate) mod attacker;
+pub(crate) mod clients;
+pub(crate) mod mortal;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -53,7 +55,7 @@ pub(crate) fn again(config: &Config, seed: u8) -> Config {
         me: config.me,
         signing: Keypair::from_seed(&[seed; 32]),
         network_seed: config.network_seed.clone(),
-        listen: config.validators[config.me.position()].address,
+        listen: config.validators[config.me.unwrap().position()].address,
         data: config.data.clone(),
         retain_bytes: config.retain_bytes,
         storage_limit_bytes: config.storage_limit_bytes,
@@ -74,7 +76,8 @@ impl Network {
         let bound = bound(n, kind);
         let chain = *bound[0].0.committee.chain();
         let start = |(config, transport): (Config, QuicTransport)| {
-            let storage = LmdbStorage::open(home.path().join(config.me.to_string())).unwrap();
+            let storage =
+                LmdbStorage::open(home.path().join(config.me.unwrap().to_string())).unwrap();
             Node::builder(config)
                 .storage(storage)
                 .transport(transport)

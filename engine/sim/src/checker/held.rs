@@ -118,7 +118,8 @@ impl Held {
                 | RecordTable::Evidence
                 | RecordTable::Agenda
                 | RecordTable::EpochEnd
-                | RecordTable::Certificates => {}
+                | RecordTable::Certificates
+                | RecordTable::Notes => {}
             }
         }
         self.ground(scene);

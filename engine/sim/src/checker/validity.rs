@@ -42,7 +42,8 @@ impl Checker for Validity {
                 | RecordTable::Evidence
                 | RecordTable::Agenda
                 | RecordTable::EpochEnd
-                | RecordTable::Certificates => {}
+                | RecordTable::Certificates
+                | RecordTable::Notes => {}
             }
         }
         Ok(())

@@ -1,0 +1,166 @@
+//! The epochs so far: their committees, and how they ended.
+//!
+//! ```text
+//!   committee.toml ─▶ epoch 0 ── its end ─▶ epoch 1 ── its end ─▶ … ─▶ the running one
+//! ```
+//!
+//! The ends are never removed from storage, so that every committee follows from the first one.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use probity_core::record::{ReadError, RecordSource as _, RecordTable, commit_key, epoch_key};
+use probity_core::{CommitIndex, Committee, EpochEnd, EpochNotes};
+use probity_storage::StorageError;
+
+use crate::error::Error;
+use crate::event::{EpochEvent, Seated};
+use crate::records::Records;
+
+/// Committees kept in memory; older ones are derived again when somebody asks.
+const COMMITTEES_KEPT: usize = 4;
+
+/// What is known about epochs, shared by all threads.
+pub(crate) struct Chronicle {
+    records: Records,
+    first: Arc<Committee>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// The youngest committees, the running one last; never empty.
+    committees: VecDeque<Arc<Committee>>,
+    /// Epochs by their last commit.
+    ends: BTreeMap<CommitIndex, u64>,
+}
+
+/// What a start has to know of the past.
+pub(crate) struct Past {
+    /// The running epoch's committee.
+    pub(crate) running: Arc<Committee>,
+    /// That of the epoch before, and how it ended.
+    pub(crate) before: Option<(Arc<Committee>, EpochEnd)>,
+    /// Commits below this are not all here: an epoch was left or followed without them.
+    pub(crate) first_commit: CommitIndex,
+}
+
+impl Chronicle {
+    /// Reads the stored ends and verifies each.
+    ///
+    /// # Errors
+    /// When the storage fails, or an end does not follow from the epoch before.
+    pub(crate) fn load(records: Records, first: Arc<Committee>) -> Result<(Self, Past), Error> {
+        let chronicle = Self {
+            records,
+            known: Mutex::default(),
+            first: Arc::clone(&first),
+        };
+        chronicle
+            .known
+            .lock()
+            .committees
+            .push_back(Arc::clone(&first));
+        let mut past = Past {
+            running: first,
+            before: None,
+            first_commit: CommitIndex(1),
+        };
+        while let Some(end) = chronicle.end(past.running.epoch())? {
+            let broken = || {
+                let epoch = past.running.epoch();
+                Error::Recover(format!(
+                    "the stored end of epoch {epoch} does not belong to it"
+                ))
+            };
+            if !end.verify(&past.running) {
+                return Err(broken());
+            }
+            let next = end.next_committee(&past.running).map_err(|_| broken())?;
+            let last = end.record.index;
+            let held = chronicle
+                .records
+                .read(RecordTable::Commits, &commit_key(last))?;
+            if held.is_none() {
+                past.first_commit = last.next();
+            }
+            chronicle.enter(&end, &next);
+            past.before = Some((std::mem::replace(&mut past.running, next), end));
+        }
+        Ok((chronicle, past))
+    }
+
+    /// The next epoch begins.
+    pub(crate) fn enter(&self, end: &EpochEnd, next: &Arc<Committee>) {
+        let mut known = self.known.lock();
+        known.ends.insert(end.record.index, end.record.epoch);
+        known.committees.push_back(Arc::clone(next));
+        while known.committees.len() > COMMITTEES_KEPT {
+            known.committees.pop_front();
+        }
+    }
+
+    /// The epoch that ended with this commit.
+    pub(crate) fn ended_with(&self, index: CommitIndex) -> Option<u64> {
+        self.known.lock().ends.get(&index).copied()
+    }
+
+    /// The committee of an epoch; none of one that has not begun here.
+    pub(crate) fn committee(&self, epoch: u64) -> Result<Option<Arc<Committee>>, Error> {
+        let kept = {
+            let known = self.known.lock();
+            let newest = known.committees.back().map_or(0, |newest| newest.epoch());
+            if epoch > newest {
+                return Ok(None);
+            }
+            let mut kept = known.committees.iter();
+            kept.find(|kept| kept.epoch() == epoch).cloned()
+        };
+        if kept.is_some() {
+            return Ok(kept);
+        }
+        let mut committee = Arc::clone(&self.first);
+        while committee.epoch() < epoch {
+            // Verified when it was written, and again at the start.
+            let end = self.end(committee.epoch())?;
+            let next = end.and_then(|end| end.next_committee(&committee).ok());
+            committee = next.ok_or_else(|| {
+                let missing = committee.epoch();
+                Error::Recover(format!("the stored end of epoch {missing} is missing"))
+            })?;
+        }
+        Ok(Some(committee))
+    }
+
+    /// What an application is told about an epoch that has ended.
+    pub(crate) fn event(&self, epoch: u64) -> Result<EpochEvent, Error> {
+        let missing = || Error::Recover(format!("the stored end of epoch {epoch} is missing"));
+        let committee = self.committee(epoch)?.ok_or_else(missing)?;
+        let end = self.end(epoch)?.ok_or_else(missing)?;
+        let next = end.next_committee(&committee).map_err(|_| missing())?;
+        let notes: Result<EpochNotes, ReadError<StorageError>> =
+            EpochNotes::load(&self.records, &committee);
+        let EpochNotes {
+            changes,
+            slashing_alarm,
+        } = notes.map_err(Error::read)?;
+        Ok(EpochEvent {
+            epoch,
+            last_commit: end.record.index,
+            roster: Seated::all(&next),
+            changes,
+            slashing_alarm,
+            next,
+            end: Arc::new(end),
+        })
+    }
+
+    fn end(&self, epoch: u64) -> Result<Option<EpochEnd>, Error> {
+        let end = self
+            .records
+            .read(RecordTable::EpochEnd, &epoch_key(epoch))?;
+        let end = end.map(|bytes| EpochEnd::decode(&bytes)).transpose();
+        end.map_err(|why| Error::Recover(format!("the stored end of epoch {epoch}: {why}")))
+    }
+}

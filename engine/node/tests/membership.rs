@@ -1,0 +1,191 @@
+//! Validators join and leave by vote, and what would break the committee is refused (R30, R32).
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use common::clients::{Clients, events_until};
+use common::mortal::{Mortal, rule_of};
+use common::{digests, read, wait_until};
+use probity::{
+    Change, ChangeError, ChangeOutcome, CommitIndex, EpochEvent, EpochTerms, Node, RosterError,
+    State, SubmitError, TransactionKind, VotedChanges,
+};
+
+/// Epochs that end when the validators ask for it.
+fn voted() -> EpochTerms {
+    EpochTerms {
+        length_ms: None,
+        rule: rule_of(&VotedChanges),
+    }
+}
+
+/// Four validators and one that the committee's file does not list, all started; and its position.
+fn four_and_a_joiner() -> (Mortal, usize) {
+    let mut mortal = Mortal::new(4, TransactionKind::Opaque, voted());
+    let joiner = mortal.add_joiner();
+    mortal.start_all();
+    (mortal, joiner)
+}
+
+/// Everybody asks for the same.
+fn ask_all(nodes: &[Node], change: &Change) {
+    for node in nodes {
+        node.propose_change(change.clone()).unwrap();
+    }
+}
+
+fn submit(node: &Node, transaction: &'static str) -> CommitIndex {
+    let taken = node.submit_blocking(Bytes::from(transaction)).unwrap();
+    taken.committed_blocking().unwrap()
+}
+
+fn effective(event: &EpochEvent) -> usize {
+    let changes = event.changes.iter();
+    let effective = changes.filter(|change| change.outcome == ChangeOutcome::Effective);
+    effective.count()
+}
+
+/// Reads a node's sequence until all of these have come.
+fn assert_all_come(node: &Node, mut missing: BTreeSet<Bytes>) {
+    let mut stream = node.commits_after(CommitIndex::GENESIS);
+    while !missing.is_empty() {
+        for transaction in common::next(&mut stream).transactions() {
+            missing.remove(&transaction);
+        }
+    }
+}
+
+#[test]
+fn a_fifth_validator_joins_and_one_leaves() {
+    let (mortal, joiner) = four_and_a_joiner();
+    let nodes = mortal.nodes();
+    let fifth = &nodes[joiner];
+    assert_eq!(fifth.status().state, State::Following);
+    let refused = |node: &Node| node.submit_blocking(Bytes::from_static(b"?")).unwrap_err();
+    assert_eq!(refused(fifth), SubmitError::NotMember);
+    let vote = fifth.propose_change(Change::EndEpoch);
+    assert_eq!(vote, Err(ChangeError::NotMember));
+    let clients = Clients::start(&nodes[..3], 3);
+
+    ask_all(&nodes[..4], &mortal.joining(joiner));
+    ask_all(&nodes[..4], &Change::EndEpoch);
+    wait_until("the fifth is a member", || {
+        fifth.status().state == State::Running
+    });
+    assert_eq!(fifth.committee().size(), 5);
+    submit(fifth, "from the fifth");
+
+    ask_all(&nodes, &mortal.leaving(3));
+    ask_all(&nodes, &Change::EndEpoch);
+    let left = &nodes[3];
+    wait_until("the fourth is no member", || {
+        left.status().state == State::Following
+    });
+    assert_eq!(refused(left), SubmitError::NotMember);
+    let staying = [0, 1, 2, joiner].map(|at| &nodes[at]);
+    wait_until("the others are four", || {
+        staying.iter().all(|node| node.committee().size() == 4)
+    });
+    let index = submit(fifth, "without the fourth");
+    wait_until("it is in the sequence everywhere", || {
+        staying
+            .iter()
+            .all(|node| node.status().last_commit >= index)
+    });
+    let mut committed = clients.stop();
+    committed.extend(["from the fifth", "without the fourth"].map(Bytes::from));
+    let events = events_until(&nodes[0], 1);
+    assert_eq!((effective(&events[0]), effective(&events[1])), (2, 2));
+    assert_eq!((events[0].roster.len(), events[1].roster.len()), (5, 4));
+    assert_all_come(&nodes[0], committed);
+}
+
+#[test]
+fn a_joiners_sequence_begins_where_it_became_a_member_and_outlives_a_restart() {
+    let (mut mortal, joiner) = four_and_a_joiner();
+    let nodes = mortal.nodes();
+    submit(&nodes[0], "before");
+    ask_all(&nodes[..4], &mortal.joining(joiner));
+    ask_all(&nodes[..4], &Change::EndEpoch);
+    let fifth = &nodes[joiner];
+    wait_until("the fifth is a member", || {
+        fifth.status().state == State::Running
+    });
+    submit(fifth, "behind");
+    let origin = events_until(&nodes[0], 0)[0].last_commit;
+    let (mine, others) = (read(fifth, origin, 1), read(&nodes[0], origin, 1));
+    assert_eq!(digests(&mine)[0], digests(&others)[0]);
+    drop(nodes);
+    mortal.stop(joiner);
+    mortal.start(joiner);
+    let node = mortal.node(joiner);
+    assert_eq!((node.status().state, node.epoch()), (State::Running, 1));
+    submit(node, "again");
+    let mut whole = node.commits_after(CommitIndex::GENESIS);
+    assert!(whole.next_blocking().is_none());
+}
+
+#[test]
+fn a_change_that_would_break_the_committee_is_refused_and_says_why() {
+    let (mortal, joiner) = four_and_a_joiner();
+    let node = mortal.node(0);
+    let Change::Stake { key, contact, .. } = mortal.joining(joiner) else {
+        unreachable!("a stake is")
+    };
+    let stake = |stake, contact: &[u8]| Change::Stake {
+        key,
+        stake,
+        contact: Bytes::copy_from_slice(contact),
+    };
+    let refused = |change| node.propose_change(change).unwrap_err();
+    let overflow = refused(stake(u64::MAX, &contact));
+    assert_eq!(overflow, ChangeError::Refused(RosterError::StakeOverflow));
+    let unknown = RosterError::Unknown(*key.as_bytes());
+    assert_eq!(refused(stake(0, b"")), ChangeError::Refused(unknown));
+    assert_eq!(refused(stake(1, b"")), ChangeError::Contact);
+    assert_eq!(refused(stake(1, b"here")), ChangeError::Contact);
+    let bounds = probity::FaultBounds {
+        byzantine: 400_000,
+        ..node.committee().bounds()
+    };
+    let bounds = refused(Change::Bounds(bounds));
+    let named = matches!(bounds, ChangeError::Refused(RosterError::Bounds(_)));
+    assert!(named, "{bounds}");
+    // What is handed in as a transaction would be this validator's vote.
+    let smuggled = node.submit_blocking(Change::EndEpoch.encode()).unwrap_err();
+    assert!(matches!(smuggled, SubmitError::Fault(_)), "{smuggled}");
+}
+
+#[test]
+fn what_fits_no_more_when_enough_have_asked_is_refused_in_the_sequence() {
+    let (mortal, _) = four_and_a_joiner();
+    let nodes = mortal.nodes();
+    let members = &nodes[..4];
+    (0..4).for_each(|at| ask_all(members, &mortal.leaving(at)));
+    ask_all(members, &Change::EndEpoch);
+    let event = &events_until(&nodes[0], 0)[0];
+    let outcomes: Vec<_> = event.changes.iter().map(|change| &change.outcome).collect();
+    assert_eq!(
+        effective(event),
+        4,
+        "three leave, and the epoch ends: {outcomes:?}"
+    );
+    let gone = ChangeOutcome::Refused(RosterError::Size { seats: 0 });
+    assert!(outcomes.contains(&&gone), "{outcomes:?}");
+    wait_until("one validator is left and goes on", || {
+        let running = |node: &&Node| node.status().state == State::Running;
+        members.iter().filter(running).count() == 1
+    });
+}
+
+#[test]
+fn where_the_rule_takes_no_votes_nobody_asks() {
+    let mut mortal = Mortal::new(1, TransactionKind::Opaque, EpochTerms::default());
+    mortal.start_all();
+    let refused = mortal.node(0).propose_change(Change::EndEpoch).unwrap_err();
+    assert!(matches!(refused, ChangeError::NoVotes { .. }), "{refused}");
+}
