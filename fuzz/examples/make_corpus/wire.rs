@@ -17,7 +17,8 @@ use super::write;
 
 pub(super) fn write_all() -> io::Result<()> {
     let blocks = Blocks::make();
-    let messages = messages(&blocks);
+    let mut messages = messages(&blocks);
+    messages.extend(certified(&blocks));
     for (name, bytes) in block_inputs(&blocks) {
         write("decode_block", &name, &bytes)?;
     }
@@ -187,7 +188,7 @@ fn block_inputs(blocks: &Blocks) -> Vec<(String, Vec<u8>)> {
     inputs
 }
 
-/// One message of every kind.
+/// One message of every kind about blocks.
 fn messages(blocks: &Blocks) -> Vec<(&'static str, Bytes)> {
     let refs: Vec<_> = blocks.second.iter().map(Block::reference).collect();
     let slot = Slot {
@@ -225,6 +226,12 @@ fn messages(blocks: &Blocks) -> Vec<(&'static str, Bytes)> {
             }
             .encode(),
         ),
+    ]
+}
+
+/// One message of every kind about certified commits.
+fn certified(blocks: &Blocks) -> Vec<(&'static str, Bytes)> {
+    vec![
         (
             "epoch-end",
             Message::EpochEnd(epoch_end(blocks).encode()).encode(),
