@@ -200,8 +200,9 @@ impl Node {
 
     /// Asks the validators for a change of the committee: this one's vote goes into its next block that has room. The change
     /// takes effect at the end of the epoch in which validators of weight `Q` have asked for the same;
-    /// [`EpochEvent`](crate::EpochEvent) says what became of it. A vote counts in the epoch in which it is ordered, and one that
-    /// no block carries when the node stops is lost: ask again. Blocks the thread until the core, which answers between two
+    /// [`EpochEvent`](crate::EpochEvent) says what became of it. A vote counts in the epoch in which it is ordered. One that
+    /// is not ordered before the epoch ends goes into the next, unless it was to end the epoch; one that no block carries when
+    /// the node stops is lost: ask again. Blocks the thread until the core, which answers between two
     /// steps, comes to it.
     ///
     /// # Errors

@@ -79,7 +79,9 @@ impl Agenda {
             }
         }
         let length = self.committee.epochs().length_ms;
-        let lasted_ms = self.began_ms.map(|began_ms| record.timestamp_ms - began_ms);
+        let lasted_ms = self
+            .began_ms
+            .map(|began_ms| record.timestamp_ms.saturating_sub(began_ms));
         progress.ends |= lasted_ms.is_some_and(|lasted| length.is_some_and(|of| lasted >= of));
         progress.ends |= rule.ends(record);
         progress

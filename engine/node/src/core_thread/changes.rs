@@ -43,9 +43,10 @@ impl Core {
         encoded
     }
 
-    /// What no longer fits the epoch's charter is not asked for in it.
+    /// What no longer fits the epoch's charter is not asked for in it; and the epoch that was to end has ended.
     pub(super) fn drop_unfit_changes(&mut self) {
         let charter = self.replica.as_ref().map(Replica::charter);
+        self.changes.retain(|change| *change != Change::EndEpoch);
         self.changes.retain(|change| {
             let fits = charter.is_some_and(|charter| check(charter, change).is_ok());
             if !fits {
