@@ -51,8 +51,10 @@ impl Checker for Outcomes {
         }
         match seen {
             Observation::Sending(block) => {
-                if !own.ended.contains_key(&block.round()) {
-                    own.open.insert(block.round());
+                // Sent again after a restart, a block may have been sequenced, and its end told, in an earlier life.
+                let round = block.round();
+                if !own.ended.contains_key(&round) && !own.sequenced.contains_key(&round) {
+                    own.open.insert(round);
                 }
                 Ok(())
             }
