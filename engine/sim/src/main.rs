@@ -6,6 +6,10 @@ mod command;
 
 use std::process::ExitCode;
 
+/// A long run allocates for every frame.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     command::main()
 }
