@@ -53,8 +53,12 @@ impl EpochEnd {
             && self.certificate.votes.len() <= committee.size();
         let mut tally = Tally::default();
         let counts = |vote: &SignedVotes| {
-            tally.add(vote.slot.author, committee);
-            vote.votes.contains(&named) && vote.verify(committee)
+            let holds = vote.votes.contains(&named) && vote.verify(committee);
+            // Only a signature that holds shows that there is such an author.
+            if holds {
+                tally.add(vote.slot.author, committee);
+            }
+            holds
         };
         belongs
             && self.certificate.votes.iter().all(counts)
@@ -139,5 +143,79 @@ impl EpochEnd {
             record,
             charter,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::{BlockRef, Slot};
+    use crate::crypto::{Digest, Signature};
+    use crate::id::{Round, ValidatorIndex};
+    use crate::testing::committee;
+    use crate::thresholds::{FaultBounds, Mode};
+
+    /// An end that belongs together, with one vote of this author and no valid signature.
+    fn end(committee: &Committee, author: u16) -> EpochEnd {
+        let charter = Charter {
+            roster: committee.roster().clone(),
+            bounds: committee.bounds(),
+            total: committee.thresholds().total,
+        };
+        let record = CommitRecord {
+            version: crate::COMMIT_RECORD_VERSION,
+            epoch: committee.epoch(),
+            index: CommitIndex(1),
+            previous: *committee.chain(),
+            leader: BlockRef {
+                round: Round(1),
+                author: ValidatorIndex(0),
+                digest: Digest::ZERO,
+            },
+            blocks: Vec::new(),
+            timestamp_ms: 0,
+            skipped: Vec::new(),
+            schedule: 0,
+            reputation: Digest::ZERO,
+            next: charter.digest(),
+        };
+        let vote = CommitVote {
+            index: record.index,
+            digest: record.digest(),
+        };
+        let signed = SignedVotes {
+            slot: Slot {
+                round: Round(3),
+                author: ValidatorIndex(author),
+            },
+            body_digest: Digest::ZERO,
+            votes: vec![vote],
+            signature: Signature([0; 64]),
+        };
+        let certificate = CommitCertificate {
+            index: vote.index,
+            digest: vote.digest,
+            votes: vec![signed],
+        };
+        EpochEnd {
+            record,
+            certificate,
+            charter,
+        }
+    }
+
+    #[test]
+    fn votes_of_nobody_prove_nothing() {
+        let bounds = FaultBounds {
+            mode: Mode::Graded,
+            byzantine: 1,
+            crashed: 0,
+        };
+        let committee = committee(&[1; 4], bounds, 8);
+        for author in [0, 4, 255, 256, u16::MAX] {
+            let end = end(&committee, author);
+            assert!(!end.verify(&committee), "author {author}");
+            assert!(!end.certificate.verify(&committee), "author {author}");
+        }
     }
 }
