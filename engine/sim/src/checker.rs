@@ -199,6 +199,8 @@ pub fn across_epochs() -> Vec<Box<dyn Checker>> {
 #[must_use]
 pub fn all(plan: &Plan) -> Vec<Box<dyn Checker>> {
     let ledger = ledger::SharedLedger::default();
+    let held = held::AllHeld::default();
+    let (held_by_waits, held_by_brake) = (held.for_later(), held.for_later());
     let mut checkers: Vec<Box<dyn Checker>> = vec![
         Box::new(agreement::Agreement::default()),
         Box::new(prefix::Prefix::default()),
@@ -218,9 +220,9 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Checker>> {
         Box::new(carried_once::CarriedOnce::default()),
         Box::new(bounds::Bounds::default()),
         Box::new(validity::Validity::default()),
-        Box::new(links::Links::default()),
-        Box::new(waits::Waits::new(ledger.clone())),
-        Box::new(brake::Brake::default()),
+        Box::new(links::Links::new(held)),
+        Box::new(waits::Waits::new(ledger.clone(), held_by_waits)),
+        Box::new(brake::Brake::new(held_by_brake)),
         Box::new(fast_path::FastPath::default()),
         Box::new(amnesia::Amnesia::default()),
         Box::new(once::Once::default()),

@@ -3,7 +3,7 @@
 //! It takes the commits of an epoch and answers with the digest of the table after each, and with the schedules they
 //! make. With the real rule it shares plain data, the draw (R29) and nothing else.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::block::{BlockRef, Slot};
 use crate::committee::Committee;
@@ -114,12 +114,15 @@ struct Shares {
     fast: u128,
 }
 
-/// The rules R26 to R29 fed commit by commit; everything but the shares of scored rounds is added up anew when it is
-/// asked for.
+/// The rules R26 to R29 fed commit by commit; everything but the shares of scored rounds and who is slashed is added up
+/// anew when it is asked for.
 #[derive(Clone, Debug)]
 pub struct ReferenceReputation {
     committee: Committee,
     prefix: Vec<PlainCommit>,
+    /// Slots of which a block was committed.
+    filled: BTreeSet<Slot>,
+    slashed: BTreeSet<ValidatorIndex>,
     /// By scored round, from round 1 on.
     scored: Vec<Vec<Shares>>,
     schedules: Vec<ReferenceSchedule>,
@@ -208,6 +211,8 @@ impl ReferenceReputation {
         Self {
             committee: committee.clone(),
             prefix: Vec::new(),
+            filled: BTreeSet::new(),
+            slashed: BTreeSet::new(),
             scored: Vec::new(),
             schedules: vec![initial_schedule(committee)],
             next_schedule: Round(committee.reputation().schedule_rounds),
@@ -217,6 +222,13 @@ impl ReferenceReputation {
     /// Takes the next commit: scores what it settles, then makes a schedule if it is time (R26, R29).
     pub fn push(&mut self, commit: PlainCommit) {
         let leader = commit.leader.round.0;
+        for block in &commit.blocks {
+            let slot = block.reference.slot();
+            if !self.filled.insert(slot) {
+                self.slashed.insert(slot.author);
+            }
+            self.slashed.extend(&block.accused);
+        }
         self.prefix.push(commit);
         while self.scored_rounds() + 1 + 3 <= leader {
             let round = Round(self.scored_rounds() + 1);
@@ -254,15 +266,7 @@ impl ReferenceReputation {
     /// Whom the commits show to have equivocated.
     #[must_use]
     pub fn slashed(&self) -> BTreeSet<ValidatorIndex> {
-        let mut of_slot: BTreeMap<Slot, u32> = BTreeMap::new();
-        let mut slashed = BTreeSet::new();
-        for block in self.prefix.iter().flat_map(|commit| &commit.blocks) {
-            *of_slot.entry(block.reference.slot()).or_default() += 1;
-            slashed.extend(&block.accused);
-        }
-        let twice = of_slot.iter().filter(|(_, blocks)| **blocks > 1);
-        slashed.extend(twice.map(|(slot, _)| slot.author));
-        slashed
+        self.slashed.clone()
     }
 
     /// R27: points of the last rounds; slots led and skipped in the last rounds.

@@ -15,6 +15,15 @@ pub(super) struct Brake {
     before: BTreeMap<usize, (Round, Round)>,
 }
 
+impl Brake {
+    pub(super) fn new(held: AllHeld) -> Self {
+        Self {
+            held,
+            before: BTreeMap::new(),
+        }
+    }
+}
+
 impl Checker for Brake {
     fn promise(&self) -> &'static str {
         "no own payload behind the frontier, nor while too much is not committed"

@@ -4,7 +4,9 @@
 //! An own header is in one write with everything accepted before it, so that when it is looked at, this is exactly
 //! what it was made of.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use probity_core::record::{
@@ -33,6 +35,8 @@ pub(super) struct Held {
     open: BTreeSet<BlockRef>,
     /// Slots of which an own block links a block.
     linked: BTreeSet<Slot>,
+    /// The own header in the write at hand; what it links counts as linked with the next one.
+    making: Option<Header>,
 }
 
 /// Records of the epoch before are no part of what is held.
@@ -90,8 +94,10 @@ impl Held {
             .extend(parents.iter().map(|parent| parent.slot()));
     }
 
-    fn take(&mut self, scene: &Scene<'_>, records: &[Record]) -> Option<Header> {
-        let mut own = None;
+    fn take(&mut self, scene: &Scene<'_>, records: &[Record]) {
+        if let Some(made) = self.making.take() {
+            self.link(&made.parents);
+        }
         for record in records {
             match record.table {
                 RecordTable::Headers => {
@@ -110,7 +116,7 @@ impl Held {
                             .extend(commit.blocks.iter().map(|(block, _)| *block));
                     }
                 }
-                RecordTable::Own => own = read_own_header(&record.value).ok(),
+                RecordTable::Own => self.making = read_own_header(&record.value).ok(),
                 RecordTable::Epoch
                 | RecordTable::Payloads
                 | RecordTable::Tip
@@ -123,7 +129,6 @@ impl Held {
             }
         }
         self.ground(scene);
-        own
     }
 
     /// R6, asked anew of everything that was not grounded before: parents come before their children.
@@ -132,12 +137,9 @@ impl Held {
         let floor = self.gc_round.minus(2 * depth);
         let mut open = std::mem::take(&mut self.open);
         open.retain(|reference| {
-            let parents = self
-                .blocks
-                .get(reference)
-                .map(|block| block.parents().to_vec());
-            let grounded = self.committed.contains(reference)
-                || parents.is_some_and(|all| all.iter().all(|p| self.counts(p, floor)));
+            let block = self.blocks.get(reference);
+            let stands = |block: &Arc<Block>| block.parents().iter().all(|p| self.counts(p, floor));
+            let grounded = self.committed.contains(reference) || block.is_some_and(stands);
             if grounded {
                 self.grounded.insert(*reference);
             }
@@ -200,13 +202,23 @@ impl Held {
     }
 }
 
-/// What every process holds, in the eyes of one checker.
+/// What every process holds, in the eyes of checkers that look one after the other.
 #[derive(Default)]
 pub(super) struct AllHeld {
-    processes: BTreeMap<usize, Held>,
+    processes: Rc<RefCell<BTreeMap<usize, Held>>>,
+    /// A checker that looks before this one keeps it up to date.
+    is_kept: bool,
 }
 
 impl AllHeld {
+    /// The same for a checker that looks later.
+    pub(super) fn for_later(&self) -> Self {
+        Self {
+            processes: Rc::clone(&self.processes),
+            is_kept: true,
+        }
+    }
+
     /// Follows what was seen. The header of an own block that is about to be made durable, with all it was made of,
     /// is shown to `judge`; only then it counts as made.
     pub(super) fn follow(
@@ -215,22 +227,23 @@ impl AllHeld {
         seen: &Observation<'_>,
         judge: impl FnOnce(&Held, &Header) -> Result<(), String>,
     ) -> Result<(), String> {
+        let mut processes = self.processes.borrow_mut();
         match seen {
-            Observation::Started { last } => {
-                self.processes
-                    .insert(scene.process, Held::load(scene, *last));
-                Ok(())
+            Observation::Started { last } if !self.is_kept => {
+                let held = Held::load(scene, *last);
+                processes.insert(scene.process, held);
             }
             Observation::Persisting(records) => {
-                let held = self.processes.entry(scene.process).or_default();
-                let Some(own) = held.take(scene, records) else {
-                    return Ok(());
-                };
-                judge(held, &own)?;
-                held.link(&own.parents);
-                Ok(())
+                let held = processes.entry(scene.process).or_default();
+                if !self.is_kept {
+                    held.take(scene, records);
+                }
+                if let Some(own) = &held.making {
+                    return judge(held, own);
+                }
             }
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(())
     }
 }

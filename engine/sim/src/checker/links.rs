@@ -12,6 +12,12 @@ pub(super) struct Links {
     held: AllHeld,
 }
 
+impl Links {
+    pub(super) fn new(held: AllHeld) -> Self {
+        Self { held }
+    }
+}
+
 impl Checker for Links {
     fn promise(&self) -> &'static str {
         "own blocks link every author's highest grounded block that is not linked yet, and nothing else"

@@ -43,10 +43,10 @@ struct Pace {
 const LATE_MAX: u32 = 8;
 
 impl Waits {
-    pub(super) fn new(ledger: SharedLedger) -> Self {
+    pub(super) fn new(ledger: SharedLedger, held: AllHeld) -> Self {
         Self {
             ledger,
-            held: AllHeld::default(),
+            held,
             processes: BTreeMap::new(),
         }
     }
@@ -232,7 +232,7 @@ mod tests {
             .retain(|parent| here(parent.author, parent.round.0));
         records.push(own_record(&header));
         stage.look(
-            &mut Waits::new(SharedLedger::default()),
+            &mut Waits::new(SharedLedger::default(), AllHeld::default()),
             0,
             &Observation::Persisting(&records),
         )
@@ -268,7 +268,7 @@ mod tests {
         let mut records: Vec<_> = dag.iter().map(|block| header_record(block)).collect();
         records.push(own_record(stage.own(3).header()));
         let how = stage.look(
-            &mut Waits::new(SharedLedger::default()),
+            &mut Waits::new(SharedLedger::default(), AllHeld::default()),
             0,
             &Observation::Persisting(&records),
         );
@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn a_timeout_that_stays_long_is_seen() {
         let stage = Stage::full_dag(1);
-        let mut waits = Waits::new(SharedLedger::default());
+        let mut waits = Waits::new(SharedLedger::default(), AllHeld::default());
         let mut settled = |round, commit, leader_timeout_us| {
             let mut status = Stage::status();
             status.round = Round(round);
