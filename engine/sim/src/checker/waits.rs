@@ -212,6 +212,7 @@ fn can_certify(scene: &Scene<'_>, held: &Held, slot: Slot) -> bool {
 mod tests {
     use probity_core::{CommitIndex, Round, ValidatorIndex, testing};
 
+    use super::super::held::AllHeld;
     use super::super::ledger::SharedLedger;
     use super::Waits;
     use crate::checker::stage::{Stage, header_record, own_record};
