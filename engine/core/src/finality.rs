@@ -210,7 +210,8 @@ impl Finality {
     /// Votes of weight `Q` for a commit, once the newest certificate is about it and they are here (R32).
     pub(crate) fn final_votes(&self, of: &CommitVote) -> Option<&[SignedVotes]> {
         let (vote, open) = self.certified.as_ref()?;
-        let enough = open.tally.weight() >= self.committee.thresholds().quorum;
+        let quorum = self.committee.thresholds().quorum;
+        let enough = open.tally.weight() >= quorum || planted!(TailShort);
         (vote == of && enough).then_some(open.votes.as_slice())
     }
 

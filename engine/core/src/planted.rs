@@ -126,11 +126,21 @@ bugs! {
     CommitCertificateLow, 25, "a commit certificate takes one too little";
     LeadersByWindow, 29, "the leaders of a round depend on how many rounds are held";
 
+    WeightsCompound, 30, "weights are made of the weights before, not of the base stake";
+    DemotedWithoutCap, 30, "whoever is bad is demoted, however much stake that is";
+    DemotedAtOnce, 30, "rho falls by more than a tenth an epoch";
+    EquivocatorKeepsWeight, 30, "who equivocated is not slashed";
+    EpochEndsLate, 32, "one validator may end the epoch a commit later than the others";
+    TailShort, 32, "the tail ends with a commit certificate, and less than Q";
+
     FetchOnePeer, 33, "only the first peer is ever asked for a missing block";
     CeilingForgotten, 34, "an author whose block was above the ceiling is not asked for what lies between";
     ReplayDropped, 34, "nobody is asked for a replay";
 
     CertificateUnchecked, 35, "a commit certificate is believed whoever signed it";
+    RecordsUnchained, 35, "the digests of records in one answer are not compared";
+    InstalledGcStays, 35, "installed commits do not move the gc round";
+    InstalledInAnyRound, 35, "the schedule made by an installed commit is not put into force";
     JunctionUnchecked, 35, "where two answers with commit records meet is not looked at";
 
     RestartForgetsOwn, 36, "a stored own header that was not signed is forgotten";

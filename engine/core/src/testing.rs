@@ -12,6 +12,7 @@
 //! | `reference` | the rules R14 to R22 asked the obvious way, by walking parents |
 //! | `marks` | which interesting paths of the core a run has taken |
 //! | `reference_scores` | the rules R26 to R29, every round scored anew from all blocks committed by then |
+//! | `reference_weights` | the rule R30, from those scores |
 
 mod builder;
 mod committer;
@@ -20,6 +21,7 @@ pub mod marks;
 mod random;
 mod reference;
 mod reference_scores;
+mod reference_weights;
 
 pub use builder::{
     AcceptAll, Draft, Signing, VALID_CHECK, build, committee, committee_with, full_dag, keypair,
@@ -34,6 +36,7 @@ pub use reference_scores::{
     PlainBlock, PlainCommit, ReferenceReputation, ReferenceSchedule, ReferenceScores,
     ReferenceSums, initial_schedule, reference_scores, schedule_of,
 };
+pub use reference_weights::reference_seats;
 
 use crate::committee::{AuthorSet, Committee};
 use crate::id::{Round, ValidatorIndex};

@@ -9,7 +9,7 @@
 //! | `prefix` | indices without gaps, chained digests, across restarts | R21 |
 //! | `sequence` | a commit is what the rules make of its leader | R12, R19, R20, R22 |
 //! | `decisions` | every slot decided once, in order, alike everywhere | R16 to R18 |
-//! | `reputation` | scores and schedules are those of a replay | R26 to R29 |
+//! | `reputation` | scores, schedules and weights are those of a replay | R26 to R30 |
 //! | `epochs` | one end an epoch, weights by the rules | R30, R32 |
 //! | `kept_merit` | what all correct validators had in time keeps its merit | R26 |
 //! | `standing` | no coalition takes slots from who is in time, nor gains scores | R27, R28 |

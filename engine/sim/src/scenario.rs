@@ -7,7 +7,7 @@ mod change;
 mod list;
 mod standing;
 
-pub use list::{KNOWN_BROKEN, SCENARIOS};
+pub use list::SCENARIOS;
 
 /// A family of plans.
 #[derive(Debug)]

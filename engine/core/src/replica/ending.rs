@@ -81,7 +81,9 @@ impl Replica {
             self.records.push(Record::note(at, &note));
         }
         self.change_outcomes.extend(outcomes);
-        ends.then(|| {
+        let late =
+            planted!(EpochEndsLate) && self.config.me.0 == 0 && record.index.0.is_multiple_of(2);
+        (ends && !late).then(|| {
             let mut charter = self.agenda.charter().clone();
             let next = reweigh(&self.committee, self.reputation.table(), &charter.roster);
             if next.alarm {

@@ -362,10 +362,12 @@ impl Replica {
         if ends_round {
             self.finality.handle_round_output();
         }
-        if leadership == Leadership::Scheduled {
+        if leadership == Leadership::Scheduled && !planted!(InstalledInAnyRound) {
             self.order.install(&self.dag, self.reputation.schedules());
         }
-        self.raise_gc_round(now, self.committee.gc_round(round));
+        if !planted!(InstalledGcStays) {
+            self.raise_gc_round(now, self.committee.gc_round(round));
+        }
         Ok(())
     }
 

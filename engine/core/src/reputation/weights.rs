@@ -50,7 +50,8 @@ pub(crate) fn reweigh(committee: &Committee, table: &Table, roster: &Roster) -> 
     let frozen = 2 * u64::from(table.healthy) < u64::from(table.scored.0);
     let demoted = demoted(committee, table, roster);
     for (at, seat) in next.seats_mut().iter_mut().enumerate() {
-        seat.slashed |= shown(&roster.seats()[at]) && !alarm;
+        let equivocated = shown(&roster.seats()[at]) && !planted!(EquivocatorKeepsWeight);
+        seat.slashed |= equivocated && !alarm;
         let member = committee.index_of(&seat.key);
         let merit = member.and_then(|m| merit(table.merits[m.position()], table.scored.0));
         let before = seat.rho;
@@ -61,7 +62,11 @@ pub(crate) fn reweigh(committee: &Committee, table: &Table, roster: &Roster) -> 
             continue;
         };
         seat.rho = if demoted.contains(&at) {
-            let least = before.saturating_sub(STEP);
+            let least = if planted!(DemotedAtOnce) {
+                0
+            } else {
+                before.saturating_sub(STEP)
+            };
             target(merit).clamp(least, (before + STEP).min(ONE))
         } else {
             ONE
@@ -71,6 +76,10 @@ pub(crate) fn reweigh(committee: &Committee, table: &Table, roster: &Roster) -> 
         }
         if seat.slashed {
             seat.rho = 0;
+        }
+        if planted!(WeightsCompound) {
+            let weight = u128::from(seat.stake) * u128::from(seat.rho) / u128::from(ONE);
+            seat.stake = u64::try_from(weight).unwrap_or(seat.stake).max(1);
         }
     }
     // Whoever is left without weight leaves; should nobody be left, the alarm above was due.
@@ -104,7 +113,7 @@ fn demoted(committee: &Committee, table: &Table, roster: &Roster) -> Vec<usize> 
     let mut demoted = Vec::new();
     for (_, _, at) in worst {
         weight += u128::from(roster.seats()[at].stake);
-        if 5 * weight > all {
+        if 5 * weight > all && !planted!(DemotedWithoutCap) {
             break;
         }
         demoted.push(at);

@@ -247,7 +247,7 @@ impl ReferenceReputation {
         }
     }
 
-    fn scored_rounds(&self) -> u32 {
+    pub(super) fn scored_rounds(&self) -> u32 {
         u32::try_from(self.scored.len()).expect("few rounds")
     }
 
@@ -291,7 +291,22 @@ impl ReferenceReputation {
         (points, committed + skipped, skipped)
     }
 
-    fn merit(&self, a: ValidatorIndex) -> u128 {
+    /// R30: rounds in which members of six tenths of the weight were seen in time.
+    pub(super) fn healthy_rounds(&self) -> u32 {
+        let total = u128::from(self.committee.thresholds().total);
+        let seen = |round: &Vec<Shares>| -> u128 {
+            let weighed = self.committee.indices().zip(round);
+            weighed
+                .map(|(a, s)| weight(&self.committee, a) * s.prop)
+                .sum()
+        };
+        let healthy = |round: &&Vec<Shares>| 10 * seen(round) >= 6 * total * ONE;
+        let healthy = self.scored.iter().filter(healthy).count();
+        u32::try_from(healthy).expect("few rounds")
+    }
+
+    /// R30: the sum of `prop + vote` over the scored rounds.
+    pub(super) fn merit(&self, a: ValidatorIndex) -> u128 {
         let of = |round: &Vec<Shares>| round[a.position()].prop + round[a.position()].vote;
         self.scored.iter().map(of).sum()
     }
@@ -369,18 +384,9 @@ impl ReferenceReputation {
     /// The digest of the table after the last commit, from the bytes of docs/storage-format.md.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        let total = u128::from(self.committee.thresholds().total);
-        let seen = |round: &Vec<Shares>| -> u128 {
-            let weighed = self.committee.indices().zip(round);
-            weighed
-                .map(|(a, s)| weight(&self.committee, a) * s.prop)
-                .sum()
-        };
-        let healthy = |round: &&Vec<Shares>| 10 * seen(round) >= 6 * total * ONE;
-        let count = |count: usize| u32::try_from(count).expect("few rounds").to_le_bytes();
         let mut bytes = Vec::new();
-        bytes.extend(count(self.scored.len()));
-        bytes.extend(count(self.scored.iter().filter(healthy).count()));
+        bytes.extend(self.scored_rounds().to_le_bytes());
+        bytes.extend(self.healthy_rounds().to_le_bytes());
         let slashed = self.slashed();
         for a in self.committee.indices() {
             let (points, slots, skipped) = self.sums(a);

@@ -529,6 +529,14 @@ pub(super) fn epochs_calm(plan: &mut Plan, random: &mut Random) {
     epochs(plan, random);
 }
 
+/// One run in four has short epochs.
+pub(super) fn swarm(plan: &mut Plan, random: &mut Random) {
+    if random.chance(250_000) {
+        plan.epochs.length_ms = Some(random.between(1_000, 6_000));
+        spare_the_bound(plan);
+    }
+}
+
 /// The end of an epoch by time, or because everybody asks for it.
 pub(super) fn epochs(plan: &mut Plan, random: &mut Random) {
     if random.chance(700_000) {

@@ -76,6 +76,7 @@ impl World {
         self.trace
             .say(now, || format!("process {process} enters epoch {epoch}"));
         self.epochs = self.epochs.max(epoch);
+        self.liveness.note_epoch(process);
         self.committees.insert(epoch, Arc::clone(&next));
         let me = next.index_of(&host.signer.public());
         let host = &mut self.processes[process];

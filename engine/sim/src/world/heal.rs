@@ -64,6 +64,13 @@ impl Liveness {
         self.over = self.has_begun() && self.waiting.is_empty();
     }
 
+    /// The process is in another epoch: a proof that came too late for the one before slashes nobody any more (R12).
+    pub(super) fn note_epoch(&mut self, process: usize) {
+        if self.unpunished.remove(&process).is_some() {
+            self.look_whether_over();
+        }
+    }
+
     pub(super) fn note_committed(&mut self, now: Time, process: usize, fresh: Option<u64>) {
         let Some(healed_at) = self.healed_at else {
             return;
