@@ -15,7 +15,7 @@ const SEEDS: u64 = 200;
 
 #[test]
 fn runs_are_those_of_the_frozen_list() {
-    let digests = on_threads(2, SEEDS);
+    let digests = on_threads(8, SEEDS);
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/digests.txt");
     if std::env::var_os("PROBITY_FREEZE").is_some() {
         std::fs::write(&path, digests.join("\n") + "\n").unwrap();
@@ -39,8 +39,8 @@ fn runs_are_those_of_the_frozen_list() {
 
 #[test]
 fn a_run_is_the_same_again_and_on_any_number_of_threads() {
-    let alone = on_threads(1, 32);
-    assert_eq!(alone, on_threads(8, 32));
+    let alone = on_threads(1, SEEDS);
+    assert_eq!(alone, on_threads(8, SEEDS));
     let mut kinds = alone.clone();
     kinds.sort_unstable_by_key(|line| line.split(' ').nth(1).map(str::to_owned));
     kinds.dedup_by_key(|line| line.split(' ').nth(1).map(str::to_owned));
