@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use probity::{
@@ -19,6 +19,9 @@ use probity_transport::{
 };
 
 use super::{PATIENCE, assert_same, bound, read, signed, wait_until};
+
+/// A frame that nobody has counted for so long is sent again.
+const LOST_AFTER: Duration = Duration::from_secs(5);
 
 /// Three honest validators and their attacker, all linked.
 pub(crate) struct Siege {
@@ -115,12 +118,18 @@ impl Siege {
         }
     }
 
-    /// Sends `frame` to every node and waits until each has counted that it breaks `rule`.
+    /// Sends `frame` to every node and waits until each has counted that it breaks `rule`; now and then it is sent again,
+    /// since what is under way when a busy machine's link breaks is lost.
     pub(crate) fn assert_rejected(&self, (what, rule): (&str, &str), lane: Lane, frame: &Bytes) {
         let rejected = format!("probity_rejected_messages_total{{peer=\"3\",rule=\"{rule}\"}}");
         let before: Vec<u64> = self.counts(&rejected);
         self.broadcast(lane, frame);
+        let mut sent_at = Instant::now();
         wait_until(&format!("{what} is counted as {rule}"), || {
+            if sent_at.elapsed() > LOST_AFTER {
+                self.broadcast(lane, frame);
+                sent_at = Instant::now();
+            }
             let now = self.counts(&rejected);
             now.iter().zip(&before).all(|(now, before)| now > before)
         });
