@@ -44,8 +44,26 @@ pub(super) struct CatchingUp {
     /// When a peer was asked how far it is, and which one.
     asked: (Time, ValidatorIndex),
     intake: Intake,
-    /// The last certificate that was kept for others.
-    kept: CommitIndex,
+    kept: Kept,
+}
+
+/// Which certificates are kept for others (R35): one in so many of those that votes made, and of those that ended a window.
+/// Apart from each other, as the certificate of the tip is known long before those on the way there are.
+#[derive(Clone, Copy, Default, Debug)]
+struct Kept {
+    voted: CommitIndex,
+    proved: CommitIndex,
+}
+
+impl Kept {
+    /// Whether to keep this one, as the last of its kind.
+    fn takes(last: &mut CommitIndex, index: CommitIndex) -> bool {
+        let takes = index.0 >= last.0 + CERTIFICATE_SPACING;
+        if takes {
+            *last = index;
+        }
+        takes
+    }
 }
 
 impl CatchingUp {
@@ -58,7 +76,7 @@ impl CatchingUp {
             heard: vec![Round::GENESIS; validators],
             asked: (Time(0), ValidatorIndex(0)),
             intake: Intake::Open,
-            kept: CommitIndex::GENESIS,
+            kept: Kept::default(),
         }
     }
 }
@@ -139,10 +157,19 @@ impl Replica {
 
     /// R35: certificates in between are kept, so that nobody needs to hold a long chain of records.
     pub(super) fn keep_certificate(&mut self, certificate: &CommitCertificate) {
-        if certificate.index.0 >= self.catching_up.kept.0 + CERTIFICATE_SPACING {
-            self.catching_up.kept = certificate.index;
+        if Kept::takes(&mut self.catching_up.kept.voted, certificate.index) {
             let record = Record::certificate(self.committee.epoch(), certificate);
             self.records.push(record);
+        }
+    }
+
+    /// The same for what the installed windows hung on.
+    fn keep_proofs(&mut self, proofs: &[Arc<CommitCertificate>]) {
+        for proof in proofs {
+            if Kept::takes(&mut self.catching_up.kept.proved, proof.index) {
+                let record = Record::certificate(self.committee.epoch(), proof);
+                self.records.push(record);
+            }
         }
     }
 
@@ -310,9 +337,8 @@ impl Replica {
         let Some((proved, blocks)) = run.take() else {
             return false;
         };
-        for proof in run.take_proofs() {
-            self.keep_certificate(&proof);
-        }
+        let proofs = run.take_proofs();
+        self.keep_proofs(&proofs);
         self.catching_up.order_waits = true;
         self.catching_up.installed_at = now;
         if let Err(halt) = self.install(now, &proved, blocks) {
@@ -439,6 +465,26 @@ impl Replica {
             self.catching_up.run = None;
             self.drop_in_flight();
             self.outputs.push_back(Output::Halted(halt));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Kept;
+    use crate::id::CommitIndex;
+    use crate::limits::CERTIFICATE_SPACING;
+
+    #[test]
+    fn the_certificate_of_the_tip_does_not_keep_out_those_on_the_way() {
+        let mut kept = Kept::default();
+        let tip = CommitIndex(100 * CERTIFICATE_SPACING);
+        assert!(Kept::takes(&mut kept.voted, tip));
+        assert!(!Kept::takes(&mut kept.voted, tip.next()));
+        for at in 1..100 {
+            let on_the_way = CommitIndex(at * CERTIFICATE_SPACING);
+            assert!(Kept::takes(&mut kept.proved, on_the_way));
+            assert!(!Kept::takes(&mut kept.proved, on_the_way.next()));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whoever is far behind gets from it commit records with gaps, too few, too many, false ones that chain, or nothing; false
+//! Whoever is far behind gets from it commit records with gaps, too few, too many, false ones that chain or do not, or nothing; false
 //! certificates; and no blocks (R35).
 
 use bytes::Bytes;
@@ -11,18 +11,22 @@ use crate::random::Random;
 
 struct CatchUpLiar {
     random: Random,
-    /// Answers in a million that are lies.
-    ppm: u64,
+    /// Answers with records in a million that are lies.
+    records_ppm: u64,
+    /// Certificates in a million that are.
+    certificates_ppm: u64,
     /// Blocks in a million that are kept.
     kept_ppm: u64,
 }
 
 pub(super) fn make(mut random: Random) -> Box<dyn Sin> {
-    let ppm = *random.pick(&[1_000_000, 1_000_000, 300_000]);
+    let records_ppm = *random.pick(&[1_000_000, 1_000_000, 300_000, 0]);
+    let certificates_ppm = *random.pick(&[1_000_000, 1_000_000, 300_000, 0]);
     let kept_ppm = *random.pick(&[0, 500_000, 1_000_000]);
     Box::new(CatchUpLiar {
         random,
-        ppm,
+        records_ppm,
+        certificates_ppm,
         kept_ppm,
     })
 }
@@ -30,7 +34,7 @@ pub(super) fn make(mut random: Random) -> Box<dyn Sin> {
 impl CatchUpLiar {
     fn records(&mut self, mut records: Vec<Bytes>) -> Option<Vec<Bytes>> {
         let count = records.len() as u64;
-        match self.random.below(7) {
+        match self.random.below(10) {
             0 => return None,
             1 => records.clear(),
             2 if count > 2 => {
@@ -45,16 +49,17 @@ impl CatchUpLiar {
         Some(records)
     }
 
-    /// From one record on a history of its own, whose digests chain.
+    /// From one record on a history of its own, whose digests chain; or one false record among true ones.
     fn forged(&mut self, records: &[Bytes]) -> Vec<Bytes> {
         let from = self.random.below(records.len().max(1) as u64);
+        let chains = self.random.chance(500_000);
         let mut previous: Option<Digest> = None;
         let mut forged = Vec::new();
         for (at, bytes) in (0..).zip(records) {
             let Ok(mut record) = CommitRecord::decode(bytes) else {
                 break;
             };
-            if let Some(previous) = previous {
+            if let Some(previous) = previous.filter(|_| chains) {
                 record.previous = previous;
             }
             if at == from {
@@ -87,13 +92,12 @@ impl CatchUpLiar {
 
 impl Sin for CatchUpLiar {
     fn send(&mut self, hands: &mut Hands<'_>, to: ValidatorIndex, frame: Bytes) {
-        let lies = self.random.chance(self.ppm);
         let lie = match Message::decode(&frame) {
-            Ok(Message::Commits { first, records }) if lies => {
+            Ok(Message::Commits { first, records }) if self.random.chance(self.records_ppm) => {
                 let records = self.records(records);
                 records.map(|records| Message::Commits { first, records })
             }
-            Ok(Message::Certificate(bytes)) if lies => {
+            Ok(Message::Certificate(bytes)) if self.random.chance(self.certificates_ppm) => {
                 self.certificate(&bytes).map(Message::Certificate)
             }
             Ok(Message::Fetched(_)) if self.random.chance(self.kept_ppm) => None,

@@ -1,9 +1,10 @@
-//! A commit certificate convinces whoever knows nothing but the committee, names the agreed commit, and each is higher
-//! than those before (R25).
+//! A commit certificate that leaves the core or is kept convinces whoever knows nothing but the committee, and names the
+//! agreed commit; and each that leaves it is higher than those before (R25, R35).
 
 use std::collections::BTreeMap;
 
 use probity_core::crypto::Digest;
+use probity_core::record::{Record, RecordTable};
 use probity_core::{CommitCertificate, CommitIndex, Rule, Tally};
 
 use super::bound::Bound;
@@ -30,9 +31,28 @@ impl Checker for Certificates {
         if let Observation::Started { .. } = seen {
             self.highest.remove(&scene.process);
         }
+        if let Observation::Persisting(records) = seen {
+            return self.check_kept(scene, records);
+        }
         let Observation::Certified(certificate) = seen else {
             return Ok(());
         };
+        self.check(scene, certificate)?;
+        let index = certificate.index;
+        let before = self.highest.get(&scene.process).copied();
+        if before.is_some_and(|before| before >= index) {
+            return Err(format!(
+                "the certificate of commit {index} follows that of {}",
+                before.unwrap_or_default()
+            ));
+        }
+        self.highest.insert(scene.process, index);
+        Ok(())
+    }
+}
+
+impl Certificates {
+    fn check(&self, scene: &Scene<'_>, certificate: &CommitCertificate) -> Result<(), String> {
         let index = certificate.index;
         if !certificate.verify(scene.committee) {
             return Err(format!("the certificate of commit {index} does not hold"));
@@ -52,14 +72,17 @@ impl Checker for Certificates {
                 "commit {index} is {agreed:?}, certified is {named:?}"
             ));
         }
-        let before = self.highest.get(&scene.process).copied();
-        if before.is_some_and(|before| before >= index) {
-            return Err(format!(
-                "the certificate of commit {index} follows that of {}",
-                before.unwrap_or_default()
-            ));
+        Ok(())
+    }
+
+    /// Those that are served to whoever catches up.
+    fn check_kept(&self, scene: &Scene<'_>, records: &[Record]) -> Result<(), String> {
+        let of_table = |record: &&Record| record.table == RecordTable::Certificates;
+        for record in records.iter().filter(of_table) {
+            let certificate = CommitCertificate::decode(&record.value)
+                .map_err(|why| format!("a certificate that is kept: {why}"))?;
+            self.check(scene, &certificate)?;
         }
-        self.highest.insert(scene.process, index);
         Ok(())
     }
 }
@@ -84,6 +107,8 @@ fn weight(scene: &Scene<'_>, certificate: &CommitCertificate) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use probity_core::record::{Record, RecordTable};
     use probity_core::{Commit, CommitCertificate};
 
     use super::Certificates;
@@ -125,6 +150,25 @@ mod tests {
         assert!(certified(&mut checker, &stage, &wrong).contains("certified is"));
         let unknown = stage.certificate(&commits[1], 4);
         assert!(certified(&mut checker, &stage, &unknown).contains("is None"));
+    }
+
+    #[test]
+    fn a_certificate_that_does_not_hold_is_not_kept() {
+        let stage = Stage::full_dag(4);
+        let commits = stage.commits();
+        let mut checker = after(&stage, &commits);
+        let mut kept = |votes| {
+            let certificate = stage.certificate(&commits[0], votes);
+            let record = Record {
+                table: RecordTable::Certificates,
+                key: Bytes::new(),
+                value: certificate.encode(),
+            };
+            let seen = Observation::Persisting(&[record]);
+            stage.look(&mut checker, 0, &seen).err().unwrap_or_default()
+        };
+        assert_eq!(kept(3), "");
+        assert!(kept(2).contains("does not hold"));
     }
 
     #[test]

@@ -15,6 +15,9 @@ pub(crate) struct PlantedArguments {
     /// Only this bug; by default all.
     #[arg(long, value_name = "NAME")]
     bug: Option<String>,
+    /// Only this scenario; by default all in turn.
+    #[arg(long, value_name = "S")]
+    scenario: Option<String>,
     /// Seeds within which each bug has to be found.
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     seeds: u64,
@@ -116,13 +119,26 @@ mod with_bugs {
         })
     }
 
-    /// One plan a seed, the scenarios in turn; every decision is repeated by the reference.
+    /// One in so many seeds is of scenario catch-up: only there is anybody far enough behind to be told what was committed.
+    const CATCH_UP_EVERY: u64 = 8;
+
+    /// The scenarios in turn, but for those of catch-up in between.
+    fn scenario_of(seed: u64) -> &'static str {
+        if seed % CATCH_UP_EVERY == CATCH_UP_EVERY - 1 {
+            return "catch-up";
+        }
+        let turn = seed - seed / CATCH_UP_EVERY;
+        SCENARIOS[usize::try_from(turn).unwrap_or(0) % SCENARIOS.len()].name
+    }
+
+    /// One plan a seed; every decision is repeated by the reference.
     fn plans(arguments: &PlantedArguments) -> Result<Vec<Plan>, Failure> {
         let mut plans = Vec::new();
         let mut seed = 0;
         while (plans.len() as u64) < arguments.seeds {
-            let scenario = &SCENARIOS[usize::try_from(seed).unwrap_or(0) % SCENARIOS.len()];
-            let mut draws = Draws::of_scenario(scenario.name).map_err(Failure::usage)?;
+            let given = arguments.scenario.as_deref();
+            let name = given.unwrap_or_else(|| scenario_of(seed));
+            let mut draws = Draws::of_scenario(name).map_err(Failure::usage)?;
             draws.faulty_ms = arguments.seconds * 1_000;
             draws.reference_every = 1;
             let plan = draws.plan(seed).map_err(Failure::usage)?;

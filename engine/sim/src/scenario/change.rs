@@ -313,8 +313,18 @@ pub(super) fn far_behind(plan: &mut Plan, random: &mut Random) {
 /// Small windows, fast rounds, and one or two that come back to all of it, one of them perhaps again and again.
 pub(super) fn catch_up(plan: &mut Plan, random: &mut Random) {
     plan.committee.min_round_delay_us = 25_000;
-    plan.committee.gc_depth = *random.pick(&[8, 12, 16, 32]);
     plan.network = even_network(2_000, *random.pick(&[5_000, 20_000]));
+    if random.chance(500_000) {
+        // So fast that the tip is more than one window away.
+        plan.committee.min_round_delay_us = 4_000;
+        plan.network = even_network(500, 2_000);
+        plan.disk = DiskPlan {
+            least_us: 100,
+            most_us: 400,
+        };
+    }
+    plan.committee.idle_round_delay_us = plan.committee.min_round_delay_us;
+    plan.committee.gc_depth = *random.pick(&[8, 12, 16, 32]);
     if random.chance(300_000) {
         plan.network.loss_ppm = random.between(1_000, 50_000);
     }
