@@ -70,6 +70,7 @@
 #![forbid(unsafe_code)]
 
 pub mod adversary;
+pub mod amplification;
 pub mod application;
 mod builder;
 pub mod checker;

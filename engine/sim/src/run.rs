@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use probity_core::Time;
 use probity_core::testing::marks::{self, MarkSet};
 
+use crate::amplification::Amplification;
 use crate::checker::Violation;
 use crate::plan::{Plan, PlanError};
 use crate::world::{START, World};
@@ -32,6 +33,8 @@ pub struct Report {
     pub faults: BTreeMap<&'static str, u64>,
     /// How long each correct validator took to live again, in microseconds.
     pub recovery_us: Vec<u64>,
+    /// How much more the sinners came to weigh than their stake is worth.
+    pub amplification: Amplification,
     /// Which interesting paths of the core were taken.
     pub marks: MarkSet,
     /// The trace as text, if the world kept it.
@@ -58,6 +61,7 @@ pub fn run(plan: Plan) -> Result<Report, PlanError> {
             took: started.elapsed(),
             faults: BTreeMap::new(),
             recovery_us: Vec::new(),
+            amplification: Amplification::default(),
             marks: marks::take(),
             trace_text: None,
         }),
@@ -94,6 +98,7 @@ pub fn run_world(mut world: World) -> Report {
         took: started.elapsed(),
         faults: world.faults_fired().clone(),
         recovery_us: world.liveness().took_us().to_vec(),
+        amplification: world.amplification(),
         marks: marks::take(),
         trace_text: world.trace_text().map(str::to_owned),
     }

@@ -54,7 +54,7 @@ pub(super) fn add(plan: &mut Plan, faults: impl IntoIterator<Item = Fault>) {
 }
 
 /// Other weights, and what was drawn for the old ones put right.
-fn reweigh(plan: &mut Plan, weights: Vec<u64>) {
+pub(super) fn reweigh(plan: &mut Plan, weights: Vec<u64>) {
     plan.committee.weights = weights;
     plan.sinners.clear();
     let validators = count(plan);

@@ -6,7 +6,7 @@ use super::change::{
     gc_poison, heavy, isolated, lossy, membership, over_the_limit, partitions, power_loss,
     slow_disk, split_votes, stolen_key, swarm, tiny, troubled, unheard_and_full, wan, weights,
 };
-use super::standing::{coalition, flaky, sleepers, slow_lane};
+use super::standing::{amplified, coalition, flaky, sleepers, slow_lane};
 
 /// A scenario for one sin: whatever else goes wrong, every sinner commits this one.
 macro_rules! sin {
@@ -205,6 +205,12 @@ pub const SCENARIOS: &[Scenario] = &[
         about: "validators of weight f are five times as slow as the others",
         sins: &[],
         change: slow_lane,
+    },
+    Scenario {
+        name: "amplified",
+        about: "a coalition over many epochs, while correct validators of a fifth of the stake are slow or down",
+        sins: &[],
+        change: amplified,
     },
     Scenario {
         name: "over-the-limit",

@@ -1,7 +1,9 @@
 //! Scenarios about scores: what a coalition can do to others' or to its own, and whom trouble costs its slots.
 
-use super::change::{add, calm, count, even_network};
-use crate::plan::{DiskPlan, Fault, FaultKind, Plan, ScoresPlan};
+use probity_core::ValidatorIndex;
+
+use super::change::{add, calm, count, even_network, reweigh};
+use crate::plan::{DiskPlan, Fault, FaultKind, Plan, ScoresPlan, Sinner};
 use crate::random::Random;
 
 /// A network on which whoever follows the rules is in time, and schedules every few rounds.
@@ -103,4 +105,53 @@ pub(super) fn slow_lane(plan: &mut Plan, random: &mut Random) {
             }],
         );
     }
+}
+
+/// As many correct validators as R30 may demote are slow or down for many short epochs, beside a coalition of nine tenths
+/// of `f` that helps to keep them out.
+pub(super) fn amplified(plan: &mut Plan, random: &mut Random) {
+    prompt(plan, random);
+    let members = random.between(5, 10);
+    let stakes: Vec<u64> = (0..members).map(|_| random.between(800, 1_200)).collect();
+    let all: u64 = stakes.iter().sum();
+    reweigh(plan, stakes.clone());
+    let sins = ["griefer", "booster", "sleeper", "selective-sender"];
+    let Ok(committee) = plan.check() else { return };
+    let mut left = committee.thresholds().byzantine * 9 / 10;
+    for validator in (0..count(plan)).rev() {
+        let weight = committee.weight(ValidatorIndex(validator));
+        if weight > left {
+            break;
+        }
+        left -= weight;
+        let sin = (*random.pick(&sins)).to_owned();
+        plan.sinners.push(Sinner { validator, sin });
+    }
+    let mut left = all / 5;
+    let sinners = plan.sinners.len();
+    for (validator, stake) in (0u16..).zip(&stakes[..stakes.len() - sinners]) {
+        if *stake > left {
+            continue;
+        }
+        left -= stake;
+        let kind = if random.chance(500_000) {
+            FaultKind::Crash { validator }
+        } else {
+            let extra_us = 8 * 20_000;
+            FaultKind::Slow {
+                validator,
+                extra_us,
+            }
+        };
+        let for_ms = plan.faulty_ms;
+        add(
+            plan,
+            [Fault {
+                at_ms: 0,
+                for_ms,
+                kind,
+            }],
+        );
+    }
+    plan.epochs.length_ms = Some(random.between(1_000, 2_500));
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use probity_core::crypto::PublicKey;
 use probity_core::record::{RecordSource, RecordTable, epoch_key};
 use probity_core::{
     Committee, EpochEnd, EpochRule, FixedCommittee, Message, Output, Recovered, Replica,
@@ -11,6 +12,7 @@ use probity_core::{
 };
 
 use super::{Event, World};
+use crate::amplification::Amplification;
 use crate::checker::Observation;
 
 /// Pause between two answers about an epoch's end to the same validator, in microseconds.
@@ -31,6 +33,18 @@ impl World {
     pub(super) fn member(&self, process: usize, seat: ValidatorIndex) -> Option<ValidatorIndex> {
         let key = self.keys.get(seat.position())?;
         self.processes[process].committee.index_of(key)
+    }
+
+    /// Over all epochs that somebody has reached.
+    pub(crate) fn amplification(&self) -> Amplification {
+        let sins = |key: &PublicKey| {
+            let seat = self.keys.iter().position(|known| known == key);
+            let sinners = &mut self.plan.sinners.iter();
+            seat.is_some_and(|seat| sinners.any(|s| usize::from(s.validator) == seat))
+        };
+        let epochs = self.committees.values();
+        let each = epochs.map(|committee| Amplification::of(committee, sins));
+        each.fold(Amplification::default(), Amplification::merged)
     }
 
     pub(super) fn replica_config(&self, process: usize, me: ValidatorIndex) -> ReplicaConfig {

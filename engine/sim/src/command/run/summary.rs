@@ -8,6 +8,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use probity_core::testing::marks::{Mark, MarkSet};
 use probity_sim::START;
+use probity_sim::amplification::Amplification;
 use probity_sim::run::Report;
 use serde::Serialize;
 
@@ -24,6 +25,7 @@ pub(super) struct Totals {
     faults: BTreeMap<&'static str, u64>,
     sins: BTreeMap<String, u64>,
     recovery_us: Histogram<u64>,
+    amplification: Worst,
     marks: MarkSet,
     broken: Vec<BrokenSeed>,
 }
@@ -43,6 +45,7 @@ impl Default for Totals {
             sins: BTreeMap::new(),
             recovery_us: Histogram::new_with_bounds(1, HOUR_US, 3)
                 .expect("the bounds are possible"),
+            amplification: Worst::default(),
             marks: MarkSet::default(),
             broken: Vec::new(),
         }
@@ -66,6 +69,8 @@ impl Totals {
         for took_us in &report.recovery_us {
             self.recovery_us.saturating_record(*took_us);
         }
+        let (found, seed) = (report.amplification, report.plan.seed);
+        self.amplification = self.amplification.merged(Worst { found, seed });
         self.marks = self.marks.union(report.marks);
         self.broken.extend(broken);
         self
@@ -86,9 +91,28 @@ impl Totals {
         }
         let sum = self.recovery_us.add(&other.recovery_us);
         sum.expect("histograms of the same range add up");
+        self.amplification = self.amplification.merged(other.amplification);
         self.marks = self.marks.union(other.marks);
         self.broken.extend(other.broken);
         self
+    }
+}
+
+/// The highest amplification, and the seed that came to it.
+#[derive(Clone, Copy, Default)]
+struct Worst {
+    found: Amplification,
+    seed: u64,
+}
+
+impl Worst {
+    fn merged(self, other: Self) -> Self {
+        let (one, two) = (self.found.exact, other.found.exact);
+        let first = one > two || (one == two && self.seed <= other.seed);
+        Self {
+            found: self.found.merged(other.found),
+            seed: if first { self.seed } else { other.seed },
+        }
     }
 }
 
@@ -148,6 +172,7 @@ pub(super) struct Summary {
     /// How many validators committed each sin.
     sins: BTreeMap<String, u64>,
     recovery_ms: RecoveryMs,
+    amplification: AmplificationFigures,
     /// Interesting paths of the core that some seed has taken, of how many there are.
     marks_hit: usize,
     marks: usize,
@@ -163,6 +188,19 @@ struct RecoveryMs {
     p50: f64,
     p99: f64,
     max: f64,
+}
+
+/// By which factor sinners came to weigh more than their share of the stake (R30).
+#[derive(Serialize, Clone, Copy, Debug)]
+struct AmplificationFigures {
+    /// Epochs after the first in which somebody sinned.
+    epochs: u64,
+    /// The worst factor; at most ten ninths, but for the next one's rounding.
+    worst: f64,
+    /// The worst one of weights as they are, in whole numbers.
+    worst_rounded: f64,
+    /// The seed of the worst.
+    seed: u64,
 }
 
 impl Summary {
@@ -190,6 +228,12 @@ impl Summary {
                 p50: ms(recovery.value_at_quantile(0.5)),
                 p99: ms(recovery.value_at_quantile(0.99)),
                 max: ms(recovery.max()),
+            },
+            amplification: AmplificationFigures {
+                epochs: totals.amplification.found.epochs,
+                worst: totals.amplification.found.exact,
+                worst_rounded: totals.amplification.found.weight,
+                seed: totals.amplification.seed,
             },
             marks_hit: totals.marks.len(),
             marks: Mark::ALL.len(),
@@ -246,6 +290,20 @@ impl fmt::Display for Summary {
             "recovery",
             format!("p50 {p50:.0}  p99 {p99:.0}  max {max:.0} ms"),
         )?;
+        let AmplificationFigures {
+            epochs,
+            worst,
+            worst_rounded,
+            seed,
+        } = self.amplification;
+        if epochs > 0 {
+            row(
+                "weight",
+                format!(
+                    "sinners weigh at most {worst:.4} x their share of the stake (bound 1.1111; seed {seed}), rounded {worst_rounded:.4} x; {epochs} epochs"
+                ),
+            )?;
+        }
         let (hit, all) = (self.marks_hit, self.marks);
         let never = self.marks_never_hit.join("  ");
         row("marks", format!("{hit} of {all} hit; never: {never}"))?;
