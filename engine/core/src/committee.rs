@@ -346,7 +346,7 @@ impl Committee {
     /// The weight of a set: each member once.
     #[must_use]
     pub fn weight_of(&self, set: &AuthorSet) -> u64 {
-        let bytes = set.bytes();
+        let bytes = set.bytes(self.weight_of_byte.len());
         self.weight_of_byte
             .iter()
             .zip(bytes)

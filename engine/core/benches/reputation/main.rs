@@ -29,10 +29,9 @@ mod trace;
 
 use trace::Trace;
 
-/// Committee sizes with the rounds before the timed ones: small committees fill the windows of the scores.
-const SIZES: [(u64, u32); 3] = [(4, 4_200), (31, 560), (100, 160)];
-/// Rounds that are timed: as many blocks as fit a cache, as they do where they have just been verified.
-const ROUNDS: u32 = 16;
+/// Committee sizes, the rounds before the timed ones and the timed ones. The former fill the windows of the scores of the
+/// small committees; the blocks of the latter fit a cache, as they do where they have just been verified.
+const SIZES: [(u64, u32, u32); 3] = [(4, 4_200, 128), (31, 560, 16), (100, 160, 5)];
 const GC_DEPTH: u32 = 64;
 
 fn equal(validators: u64) -> Arc<Committee> {
@@ -41,17 +40,26 @@ fn equal(validators: u64) -> Arc<Committee> {
     Arc::new(with_stand_in_signatures(committee))
 }
 
-fn score(mut scoring: Scoring, commits: &[Arc<Commit>]) -> Scoring {
-    for commit in commits {
-        let blocks: Vec<(BlockRef, &Header)> = commit
-            .blocks
-            .iter()
-            .map(|ordered| (ordered.block.reference(), ordered.block.header()))
-            .collect();
-        assert_eq!(
-            scoring.commit(&commit.record, &blocks),
-            commit.record.reputation
-        );
+/// A commit's record, and its blocks in order.
+type Ordered<'a> = (&'a CommitRecord, Vec<(BlockRef, &'a Header)>);
+
+fn ordered(commits: &[Arc<Commit>]) -> Vec<Ordered<'_>> {
+    let commits = commits.iter();
+    commits
+        .map(|commit| (&commit.record, blocks(commit)))
+        .collect()
+}
+
+fn blocks(commit: &Commit) -> Vec<(BlockRef, &Header)> {
+    let blocks = commit.blocks.iter().map(|ordered| &ordered.block);
+    blocks
+        .map(|block| (block.reference(), block.header()))
+        .collect()
+}
+
+fn score(mut scoring: Scoring, commits: &[Ordered<'_>]) -> Scoring {
+    for (record, blocks) in commits {
+        assert_eq!(scoring.commit(record, blocks), record.reputation);
     }
     scoring
 }
@@ -64,7 +72,8 @@ fn per_block(group: &mut BenchmarkGroup<'_, WallTime>, trace: &Trace, scoring: &
         b.iter_batched(|| trace.start(), |p| trace.play(p), once);
     });
     let commits = trace.commits();
-    let blocks: usize = commits.iter().map(|commit| commit.blocks.len()).sum();
+    let commits = ordered(&commits);
+    let blocks: usize = commits.iter().map(|(_, blocks)| blocks.len()).sum();
     group.throughput(Throughput::Elements(blocks as u64));
     group.bench_function("scores", |b| {
         b.iter_batched(|| scoring.clone(), |s| score(s, &commits), once);
@@ -95,10 +104,10 @@ fn now_and_then(group: &mut BenchmarkGroup<'_, WallTime>, scoring: &Scoring, las
 }
 
 fn reputation(c: &mut Criterion) {
-    for (validators, before) in SIZES {
+    for (validators, before, timed) in SIZES {
         let committee = equal(validators);
-        let (trace, before) = Trace::record(&committee, before, ROUNDS);
-        let scoring = score(Scoring::new(committee), &before);
+        let (trace, before) = Trace::record(&committee, before, timed);
+        let scoring = score(Scoring::new(committee), &ordered(&before));
         let last = before.last().expect("there are commits").record.clone();
         drop(before);
         let mut group = c.benchmark_group(format!("reputation/n={validators}"));
