@@ -10,7 +10,7 @@ use crate::codec::decode_unsigned_header;
 use crate::commit::{CommitRecord, digest_of};
 use crate::committee::Committee;
 use crate::crypto::Digest;
-use crate::epoch::{Agenda, EpochEnd, Origin};
+use crate::epoch::{Agenda, EpochEnd, NextEpoch, Origin};
 use crate::id::{CommitIndex, Round, ValidatorIndex};
 use crate::record::{
     Record, RecordSource, RecordTable, commit_key, epoch_key, header_key, payload_key, read_block,
@@ -44,6 +44,8 @@ pub struct Recovered {
     pub(crate) origin: Origin,
     /// Votes for changes as they were written down last; none before the first commit.
     pub(crate) agenda: Option<Box<Agenda>>,
+    /// What the next epoch starts from, if the last commit ends this one.
+    pub(crate) ending: Option<NextEpoch>,
     /// Proofs of equivocation, whether or not the sequence holds them (R12).
     pub(crate) evidence: Vec<EquivocationProof>,
     /// Scores and schedules after the last commit; none before the first.
@@ -101,6 +103,7 @@ impl Recovered {
             committed,
             ..Self::default()
         };
+        recovered.ending = recovered.next_epoch_of(committee)?;
         recovered.load_blocks(source, committee, (floor, gc_round))?;
         recovered.own = own_header(source, committee, me)?;
         recovered.evidence = read_evidence(source, epoch).map_err(RecoverError::from_read)?;
@@ -162,6 +165,25 @@ impl Recovered {
         match &self.agenda {
             Some(agenda) => agenda.as_ref().clone(),
             None => Agenda::new(Arc::clone(committee)),
+        }
+    }
+
+    /// What the next epoch starts from, which the last commit has to name if it ends this one (R32).
+    fn next_epoch_of<E>(
+        &self,
+        committee: &Arc<Committee>,
+    ) -> Result<Option<NextEpoch>, RecoverError<E>> {
+        let (Some((last, _)), Some(reputation)) = (&self.last, &self.reputation) else {
+            return Ok(None);
+        };
+        if !last.ends_epoch() {
+            return Ok(None);
+        }
+        let next = NextEpoch::after(committee, reputation, &self.agenda(committee));
+        if next.charter.digest() == last.next {
+            Ok(Some(next))
+        } else {
+            Err(RecoverError::NextEpoch(last.index))
         }
     }
 

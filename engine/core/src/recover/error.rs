@@ -23,6 +23,8 @@ pub enum RecoverError<E> {
     BrokenChain(CommitIndex),
     /// The scores after this commit are missing, or not those that its record names.
     Reputation(CommitIndex),
+    /// This commit ends the epoch and names another next one than its agenda and scores make.
+    NextEpoch(CommitIndex),
     /// A stored block or proof is damaged.
     Block(Reject),
     /// A stored commit or own header is damaged.
@@ -58,6 +60,10 @@ impl<E: fmt::Display> fmt::Display for RecoverError<E> {
             Self::Reputation(index) => {
                 write!(f, "the scores after commit {index} cannot be replayed")
             }
+            Self::NextEpoch(index) => write!(
+                f,
+                "commit {index} ends the epoch, and the stored changes and scores do not make the next one that it names"
+            ),
             Self::Block(reject) => write!(f, "a stored block or proof is damaged: {reject}"),
             Self::Commit(error) => write!(f, "a stored record is damaged: {error}"),
         }
