@@ -133,9 +133,12 @@ fn one_round(
 
 impl Played {
     fn commits(self) -> Vec<Arc<Commit>> {
-        let commit = |output| match output {
-            Output::Commit(commit) => Some(commit),
-            _ => None,
+        let commit = |output| {
+            if let Output::Commit(commit) = output {
+                Some(commit)
+            } else {
+                None
+            }
         };
         self.outputs.into_iter().filter_map(commit).collect()
     }
@@ -169,7 +172,18 @@ impl Played {
                         .handle_signature(now, *header_digest, signature);
                 }
                 Output::Broadcast(block) => own = Some(Arc::clone(block)),
-                _ => {}
+                Output::Send { .. }
+                | Output::SendBlock { .. }
+                | Output::Serve { .. }
+                | Output::ServeReplay { .. }
+                | Output::ServeCertificate { .. }
+                | Output::Halted(_)
+                | Output::Commit(_)
+                | Output::Outcome { .. }
+                | Output::Evidence(_)
+                | Output::Change { .. }
+                | Output::EpochEnded(_)
+                | Output::Certified(_) => {}
             }
             self.outputs.push(output);
         }

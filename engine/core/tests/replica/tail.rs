@@ -183,9 +183,8 @@ fn the_deciding_vote_reaches_one_validator_only() {
     lab.lost
         .extend([(3, 0), (3, 1), (3, 2), (2, 1), (2, 3), (1, 2), (1, 3)]);
     // Of others 0 sends on nothing but how the epoch ends.
-    lab.liar = Some((0, |message| match message {
-        Message::Fetched(_) => None,
-        other => Some(other),
+    lab.liar = Some((0, |message| {
+        (!matches!(message, Message::Fetched(_))).then_some(message)
     }));
     advance_until(&mut lab, everybody_is_over);
     assert_one_end(&lab);
