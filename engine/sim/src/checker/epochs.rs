@@ -8,6 +8,7 @@ use probity_core::crypto::{Digest, PublicKey};
 use probity_core::{Committee, EpochEnd};
 
 use super::{Checker, Observation, Scene};
+use crate::seats::seat_of;
 
 mod chain;
 
@@ -74,14 +75,8 @@ impl Epochs {
 /// R30's amplification bound: sinners that share `b` of the base stake weigh `b / .9` at most, but for rounding.
 fn check_weights(scene: &Scene<'_>, end: &EpochEnd, next: &Committee) -> Result<(), String> {
     let sins = |key: &PublicKey| {
-        let seat = scene.keys.iter().position(|known| known == key);
-        seat.is_some_and(|seat| {
-            scene
-                .plan
-                .sinners
-                .iter()
-                .any(|s| usize::from(s.validator) == seat)
-        })
+        let seat = seat_of(scene.keys, key);
+        seat.is_some_and(|seat| scene.plan.sinners.iter().any(|s| s.validator == seat.0))
     };
     let seats = end.charter.roster.seats();
     let all: u128 = seats.iter().map(|seat| u128::from(seat.stake)).sum();
