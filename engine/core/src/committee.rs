@@ -5,20 +5,21 @@
 
 use std::fmt;
 
-use crate::crypto::{Context, Digest, PublicKey, Signature, hash, hasher, verify};
-use crate::epoch::{Charter, EpochTerms, Roster, RosterError, Seat, apportion};
+use crate::crypto::{Digest, PublicKey, Signature, verify};
+use crate::epoch::{Charter, EpochTerms, Roster, Seat, apportion};
 use crate::id::{Round, ValidatorIndex};
-use crate::limits::{
-    COMMIT_VOTES_MAX, EVIDENCE_MAX, GC_DEPTH_ROUNDS, GC_DEPTH_ROUNDS_MAX, HEADER_BYTES_MAX,
-    NORMAL_WEIGHT, PAYLOAD_BYTES_MAX, PAYLOAD_TRANSACTIONS_MAX, REPUTATION_ROUNDS_MAX,
-    TRANSACTION_BYTES_MAX, VALIDATORS_MAX,
-};
+use crate::limits::{GC_DEPTH_ROUNDS, GC_DEPTH_ROUNDS_MAX, NORMAL_WEIGHT, VALIDATORS_MAX};
 use crate::reputation::ReputationParams;
-use crate::thresholds::{FaultBounds, Mode, Profile, ThresholdError, Thresholds};
+use crate::thresholds::{FaultBounds, Profile, Thresholds};
 
 mod author_set;
+mod chain;
+mod error;
 
 pub use author_set::{AuthorSet, Tally};
+pub use error::CommitteeError;
+
+use chain::{chain_id, genesis_digest};
 
 /// The version of the protocol and of every encoding in it.
 pub const PROTOCOL_VERSION: u16 = 1;
@@ -346,7 +347,7 @@ impl Committee {
     /// The weight of a set: each member once.
     #[must_use]
     pub fn weight_of(&self, set: &AuthorSet) -> u64 {
-        let bytes = set.bytes();
+        let bytes = set.bytes(self.weight_of_byte.len());
         self.weight_of_byte
             .iter()
             .zip(bytes)
@@ -412,73 +413,6 @@ impl fmt::Debug for Committee {
     }
 }
 
-/// R32: the chain id binds the previous epoch's end and every parameter that decides validity.
-fn chain_id(config: &CommitteeConfig) -> Digest {
-    let mut params = hasher(Context::Params);
-    params.update(&PROTOCOL_VERSION.to_le_bytes());
-    let mode = match config.bounds.mode {
-        Mode::Graded => 0u8,
-        Mode::Classic => 1,
-    };
-    params.update(&[mode]);
-    for number in [
-        config.bounds.byzantine,
-        config.bounds.crashed,
-        u64::from(config.gc_depth),
-    ] {
-        params.update(&number.to_le_bytes());
-    }
-    for limit in [
-        TRANSACTION_BYTES_MAX,
-        PAYLOAD_BYTES_MAX,
-        PAYLOAD_TRANSACTIONS_MAX,
-        HEADER_BYTES_MAX,
-        COMMIT_VOTES_MAX,
-        EVIDENCE_MAX,
-        config.members.len(),
-        config.check.len(),
-    ] {
-        params.update(&(limit as u64).to_le_bytes());
-    }
-    params.update(config.check.as_bytes());
-    for member in &config.members {
-        params.update(member.key.as_bytes());
-        params.update(&member.weight.to_le_bytes());
-    }
-    // The version above stands for the windows of the protocol; others cannot be confused with them, because the
-    // number of members, which is bound before, says where the members end.
-    if config.reputation != ReputationParams::default() {
-        for rounds in config.reputation.numbers() {
-            params.update(&rounds.to_le_bytes());
-        }
-    }
-    if config.epochs != EpochTerms::default() {
-        // No window is zero, so this cannot be taken for one.
-        params.update(&0u32.to_le_bytes());
-        params.update(&config.epochs.length_ms.unwrap_or(u64::MAX).to_le_bytes());
-        params.update(config.epochs.rule.as_bytes());
-    }
-    let params = params.finish();
-    let epoch = config.epoch.to_le_bytes();
-    hash(
-        Context::Chain,
-        &[config.previous.as_bytes(), &epoch, params.as_bytes()],
-    )
-}
-
-/// R3: the digest of a validator's implicit round-0 block.
-fn genesis_digest(chain: &Digest, epoch: u64, author: usize) -> Digest {
-    let author = u16::try_from(author).expect("a committee has at most 256 members");
-    hash(
-        Context::Genesis,
-        &[
-            chain.as_bytes(),
-            &epoch.to_le_bytes(),
-            &author.to_le_bytes(),
-        ],
-    )
-}
-
 fn weight_tables(members: &[Member]) -> Vec<[u64; 256]> {
     let table = |chunk: &[Member]| {
         let mut weights = [0u64; 256];
@@ -505,80 +439,6 @@ fn normalise(stakes: &[u64]) -> Result<Vec<u64>, CommitteeError> {
         None => Ok(weights),
     }
 }
-
-/// Why a committee is refused.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum CommitteeError {
-    /// No validator, or more than 256.
-    Size {
-        /// How many were given.
-        validators: usize,
-    },
-    /// A validator would weigh nothing.
-    ZeroWeight {
-        /// Its index.
-        index: usize,
-    },
-    /// The weights do not fit 64 bits.
-    WeightOverflow,
-    /// Two validators have one key.
-    DuplicateKey {
-        /// The lower index.
-        first: usize,
-        /// The higher index.
-        second: usize,
-    },
-    /// `gc_depth` is out of range.
-    GcDepth {
-        /// The depth given.
-        rounds: u32,
-        /// The least depth for this commit rule.
-        least: u32,
-    },
-    /// A window of the scores is empty or too long.
-    ReputationWindow,
-    /// The stakes make no roster.
-    Roster(RosterError),
-    /// The weights do not carry the fault bounds.
-    Thresholds(ThresholdError),
-}
-
-impl fmt::Display for CommitteeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Size { validators } => {
-                write!(
-                    f,
-                    "{validators} validators with stake; allowed: 1 to {VALIDATORS_MAX}"
-                )
-            }
-            Self::ZeroWeight { index } => {
-                write!(
-                    f,
-                    "validator {index} would have weight 0; raise its stake or leave it out"
-                )
-            }
-            Self::WeightOverflow => f.write_str("the weights add up to more than 64 bits hold"),
-            Self::DuplicateKey { first, second } => {
-                write!(f, "validators {first} and {second} have the same key")
-            }
-            Self::GcDepth { rounds, least } => {
-                write!(
-                    f,
-                    "gc_depth {rounds}; allowed: {least} to {GC_DEPTH_ROUNDS_MAX} rounds"
-                )
-            }
-            Self::ReputationWindow => write!(
-                f,
-                "the windows of the scores may have 1 to {REPUTATION_ROUNDS_MAX} rounds"
-            ),
-            Self::Roster(why) => why.fmt(f),
-            Self::Thresholds(why) => why.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for CommitteeError {}
 
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@
 mod agenda;
 mod change;
 mod end;
+mod next;
 mod notes;
 mod roster;
 mod rule;
@@ -21,6 +22,7 @@ pub use agenda::ChangeOutcome;
 pub(crate) use agenda::{Agenda, Progress};
 pub use change::{Change, Charter};
 pub use end::{EpochEnd, Origin};
+pub(crate) use next::NextEpoch;
 pub(crate) use notes::Note;
 pub use notes::{DecidedChange, EpochNotes};
 pub(crate) use roster::apportion;

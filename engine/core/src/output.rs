@@ -106,7 +106,7 @@ pub enum Output {
         outcome: ChangeOutcome,
     },
     /// The epoch is over: its last commit is provably final, durable, and all that this replica will output. The next
-    /// replica starts from `Recovered::next_epoch` (R32).
+    /// replica is made by [`Replica::next_epoch`](crate::Replica::next_epoch) (R32).
     ///
     /// It is also what messages of this epoch are answered with from now on.
     EpochEnded(Arc<EpochEnd>),

@@ -131,6 +131,7 @@ bugs! {
     DemotedAtOnce, 30, "rho falls by more than a tenth an epoch";
     EquivocatorKeepsWeight, 30, "who equivocated is not slashed";
     EpochEndsLate, 32, "one validator may end the epoch a commit later than the others";
+    ParametersUnbound, 32, "the chain id of the next epoch does not bind its parameters";
     TailShort, 32, "the tail ends with a commit certificate, and less than Q";
 
     FetchOnePeer, 33, "only the first peer is ever asked for a missing block";

@@ -1,27 +1,28 @@
 //! From stored records to a running replica (R36), or a refusal when they contradict each other.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::block::{BlockRef, EquivocationProof, Payload, Proposal};
-use crate::codec::{DecodeError, decode_unsigned_header};
+use crate::codec::decode_unsigned_header;
 use crate::commit::{CommitRecord, digest_of};
 use crate::committee::Committee;
 use crate::crypto::Digest;
-use crate::epoch::{Agenda, EpochEnd, Origin};
+use crate::epoch::{Agenda, EpochEnd, NextEpoch, Origin};
 use crate::id::{CommitIndex, Round, ValidatorIndex};
 use crate::record::{
-    ReadError, Record, RecordSource, RecordTable, commit_key, epoch_key, header_key, payload_key,
-    read_block, read_evidence, round_key,
+    Record, RecordSource, RecordTable, commit_key, epoch_key, header_key, payload_key, read_block,
+    read_evidence, round_key,
 };
 use crate::reputation::{ReplayedCommit, Reputation, Scoring};
 use crate::verify::{Reject, VerifiedBlock, read_stored_header};
 
+mod error;
 mod scores;
 
+pub use error::RecoverError;
 pub use scores::stored_scores;
 
 /// What a store says about the past: the last commit, the blocks above the gc round, the last own header.
@@ -43,6 +44,8 @@ pub struct Recovered {
     pub(crate) origin: Origin,
     /// Votes for changes as they were written down last; none before the first commit.
     pub(crate) agenda: Option<Box<Agenda>>,
+    /// What the next epoch starts from, if the last commit ends this one.
+    pub(crate) ending: Option<NextEpoch>,
     /// Proofs of equivocation, whether or not the sequence holds them (R12).
     pub(crate) evidence: Vec<EquivocationProof>,
     /// Scores and schedules after the last commit; none before the first.
@@ -100,6 +103,7 @@ impl Recovered {
             committed,
             ..Self::default()
         };
+        recovered.ending = recovered.next_epoch_of(committee)?;
         recovered.load_blocks(source, committee, (floor, gc_round))?;
         recovered.own = own_header(source, committee, me)?;
         recovered.evidence = read_evidence(source, epoch).map_err(RecoverError::from_read)?;
@@ -161,6 +165,25 @@ impl Recovered {
         match &self.agenda {
             Some(agenda) => agenda.as_ref().clone(),
             None => Agenda::new(Arc::clone(committee)),
+        }
+    }
+
+    /// What the next epoch starts from, which the last commit has to name if it ends this one (R32).
+    fn next_epoch_of<E>(
+        &self,
+        committee: &Arc<Committee>,
+    ) -> Result<Option<NextEpoch>, RecoverError<E>> {
+        let (Some((last, _)), Some(reputation)) = (&self.last, &self.reputation) else {
+            return Ok(None);
+        };
+        if !last.ends_epoch() {
+            return Ok(None);
+        }
+        let next = NextEpoch::after(committee, reputation, &self.agenda(committee));
+        if next.charter.digest() == last.next {
+            Ok(Some(next))
+        } else {
+            Err(RecoverError::NextEpoch(last.index))
         }
     }
 
@@ -440,62 +463,3 @@ fn own_header<S: RecordSource>(
     };
     Ok(Some(Proposal::new(header, payload)))
 }
-
-/// Why a store cannot be continued.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum RecoverError<E> {
-    /// Reading failed.
-    Store(E),
-    /// The store belongs to another network, epoch or set of parameters.
-    OtherChain,
-    /// The store belongs to another validator.
-    OtherValidator(ValidatorIndex),
-    /// The last commit is missing or not the one named.
-    Tip,
-    /// The record before this one is not the one it chains to.
-    BrokenChain(CommitIndex),
-    /// The scores after this commit are missing, or not those that its record names.
-    Reputation(CommitIndex),
-    /// A stored block or proof is damaged.
-    Block(Reject),
-    /// A stored commit or own header is damaged.
-    Commit(DecodeError),
-}
-
-impl<E> RecoverError<E> {
-    fn from_read(error: ReadError<E>) -> Self {
-        match error {
-            ReadError::Store(error) => Self::Store(error),
-            ReadError::Damaged(reject) => Self::Block(reject),
-        }
-    }
-}
-
-impl<E: fmt::Display> fmt::Display for RecoverError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Store(error) => write!(f, "the store could not be read: {error}"),
-            Self::OtherChain => {
-                f.write_str("the store belongs to another network, committee or set of parameters")
-            }
-            Self::OtherValidator(author) => {
-                write!(
-                    f,
-                    "the store belongs to validator {author} of this committee"
-                )
-            }
-            Self::Tip => f.write_str("the last commit is missing from the store"),
-            Self::BrokenChain(index) => {
-                write!(f, "commit {index} does not chain to the one before it")
-            }
-            Self::Reputation(index) => {
-                write!(f, "the scores after commit {index} cannot be replayed")
-            }
-            Self::Block(reject) => write!(f, "a stored block or proof is damaged: {reject}"),
-            Self::Commit(error) => write!(f, "a stored record is damaged: {error}"),
-        }
-    }
-}
-
-impl<E: fmt::Debug + fmt::Display> std::error::Error for RecoverError<E> {}

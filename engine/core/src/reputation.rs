@@ -63,10 +63,10 @@ pub(crate) struct Reputation {
 
 /// What a commit means for scores: its leader, the slots skipped before it, and its blocks in order.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Scored<'a> {
+pub(crate) struct Scored<'a, Blocks> {
     pub(crate) leader: BlockRef,
     pub(crate) skipped: &'a [Slot],
-    pub(crate) blocks: &'a [(BlockRef, &'a Header)],
+    pub(crate) blocks: Blocks,
 }
 
 /// Whether a commit changed who leads.
@@ -108,9 +108,12 @@ impl Reputation {
     }
 
     /// R19: takes the next commit: scores what it settles, then makes a schedule if it is time.
-    pub(crate) fn handle_commit(&mut self, commit: Scored<'_>) -> Leadership {
+    pub(crate) fn handle_commit<'a>(
+        &mut self,
+        commit: Scored<'_, impl Iterator<Item = (BlockRef, &'a Header)>>,
+    ) -> Leadership {
         let Scored { leader, .. } = commit;
-        let slashed = self.count(&commit);
+        let slashed = self.count(commit);
         let mut scored = false;
         while let Some(round) = self.rounds.score_next(leader.round, &self.committee) {
             self.table.add(round, &self.committee);
@@ -128,10 +131,13 @@ impl Reputation {
     }
 
     /// R26: counts blocks, slots and evidence; whether somebody was slashed.
-    fn count(&mut self, commit: &Scored<'_>) -> bool {
+    fn count<'a>(
+        &mut self,
+        commit: Scored<'_, impl Iterator<Item = (BlockRef, &'a Header)>>,
+    ) -> bool {
         let mut slashed = false;
         for (block, header) in commit.blocks {
-            if self.rounds.add(block, &header.parents, &self.committee) {
+            if self.rounds.add(&block, &header.parents, &self.committee) {
                 slashed |= self.table.slashed.insert(block.author);
             }
             for proof in &header.evidence {

@@ -39,8 +39,10 @@ pub use reference_scores::{
 pub use reference_weights::reference_seats;
 
 use crate::committee::{AuthorSet, Committee};
+use crate::epoch::Seat;
 use crate::id::{Round, ValidatorIndex};
 use crate::order::schedule::Schedule;
+use crate::reputation::{Scoring, reweigh};
 
 /// `slots(round)` under a schedule made from these scores, by index (R28, R29).
 #[must_use]
@@ -51,6 +53,14 @@ pub fn slots_with_scores(
 ) -> Vec<ValidatorIndex> {
     let pool = crate::reputation::pool(committee, scores, &AuthorSet::default());
     Schedule::new(1, round, committee, pool).slots(round)
+}
+
+/// The seats of the next epoch if this one ended here without changes (R30).
+#[must_use]
+pub fn next_seats(scores: &Scoring) -> Vec<Seat> {
+    let committee = scores.committee();
+    let next = reweigh(committee, scores.reputation.table(), committee.roster());
+    next.roster.seats().to_vec()
 }
 
 /// `slots(round)` under the schedule of an epoch's start (R29).

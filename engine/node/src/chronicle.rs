@@ -106,6 +106,13 @@ impl Chronicle {
         self.known.lock().ends.get(&index).copied()
     }
 
+    /// The first epoch that ends with this commit or a later one, as far as they have ended.
+    pub(crate) fn first_ending_at(&self, index: CommitIndex) -> u64 {
+        let known = self.known.lock();
+        let before = known.ends.range(..index).next_back();
+        before.map_or(0, |(_, epoch)| epoch + 1)
+    }
+
     /// The committee of an epoch; none of one that has not begun here.
     pub(crate) fn committee(&self, epoch: u64) -> Result<Option<Arc<Committee>>, Error> {
         let kept = {

@@ -70,7 +70,21 @@ impl CommitLog {
         CommitIndex(self.first.load(Ordering::Acquire))
     }
 
-    /// Nothing is left below `first`.
+    /// The first epoch of whose end a reader may still be told: one that went no further than its last commit.
+    pub(crate) fn first_epoch_told(&self) -> u64 {
+        self.chronicle
+            .first_ending_at(CommitIndex(self.oldest().0.saturating_sub(1)))
+    }
+
+    /// The oldest commit that can be read, from memory or from storage.
+    fn oldest(&self) -> CommitIndex {
+        let first = self.first();
+        let recent = self.recent.lock();
+        let front = recent.commits.front();
+        front.map_or(first, |(commit, _)| commit.index().min(first))
+    }
+
+    /// Nothing is left below `first`, or will not be with the next write.
     pub(crate) fn set_first(&self, first: CommitIndex) {
         self.first.fetch_max(first.0, Ordering::AcqRel);
     }
@@ -326,13 +340,7 @@ impl CommitStream {
         let at = self.position();
         if let Some(epoch) = self.log.chronicle.ended_with(at).filter(|_| !self.told) {
             self.told = true;
-            return match self.log.chronicle.event(epoch) {
-                Ok(event) => Some(Some(StreamEvent::Epoch(Arc::new(event)))),
-                Err(why) => self.ended(CommitsEnd::Storage {
-                    index: at,
-                    why: why.to_string(),
-                }),
-            };
+            return self.tell(at, epoch);
         }
         let wanted = at.next();
         if wanted <= self.log.last() {
@@ -346,6 +354,22 @@ impl CommitStream {
             };
         }
         stopped.and_then(|why: StopReason| self.ended(CommitsEnd::Stopped(why)))
+    }
+
+    /// How an epoch ended, unless that may have been removed, wholly or in part, while it was read.
+    fn tell(&mut self, at: CommitIndex, epoch: u64) -> Option<Option<StreamEvent>> {
+        let event = self.log.chronicle.event(epoch);
+        let (wanted, first) = (at.next(), self.log.oldest());
+        if wanted < first {
+            return self.ended(CommitsEnd::Removed { wanted, first });
+        }
+        match event {
+            Ok(event) => Some(Some(StreamEvent::Epoch(Arc::new(event)))),
+            Err(why) => self.ended(CommitsEnd::Storage {
+                index: at,
+                why: why.to_string(),
+            }),
+        }
     }
 
     fn ended(&mut self, end: CommitsEnd) -> Option<Option<StreamEvent>> {

@@ -13,7 +13,7 @@ use crate::commits::CommitLog;
 use crate::health::{Health, NAP, StopReason};
 use crate::metrics::Metrics;
 use crate::records::put;
-use crate::retention::Retention;
+use crate::retention::{Retention, forget_notes};
 use crate::wake::Bell;
 
 /// Bytes after which a group is written although more waits.
@@ -80,7 +80,11 @@ impl Persister {
             jobs += 1;
             self.add(&mut batch, job.records);
         }
-        let removed = self.retention.trim(&mut batch);
+        if self.retention.trim(&mut batch) {
+            // Said before it is done: whoever reads what is going away sees that it has.
+            self.log.set_first(self.retention.first());
+            forget_notes(&mut batch, self.log.first_epoch_told());
+        }
         if !batch.is_empty() {
             let started = Instant::now();
             self.storage.write(&batch)?;
@@ -89,9 +93,6 @@ impl Persister {
                 .observe(started.elapsed().as_secs_f64());
             self.metrics.persist_batch.observe(f64::from(jobs));
             self.metrics.persist_bytes.inc_by(batch.bytes() as u64);
-        }
-        if removed {
-            self.log.set_first(self.retention.first());
         }
         self.durable.set(ticket);
         Ok(())

@@ -143,7 +143,7 @@ impl Retention {
         }
         let certified = certificate_key(mark.epoch, mark.index);
         batch.remove_range(table(RecordTable::Certificates), Bytes::new(), certified);
-        // What exists once an epoch is of no use without its commits; its end, its notes and its evidence stay.
+        // What exists once an epoch is of no use without its commits; its end and its evidence stay.
         for once in [
             RecordTable::Own,
             RecordTable::Reputation,
@@ -157,6 +157,12 @@ impl Retention {
         batch.remove_range(RETENTION, Bytes::new(), end);
         true
     }
+}
+
+/// Removes what was decided in the epochs below `epoch`: nobody is told any more.
+pub(crate) fn forget_notes(batch: &mut Batch, epoch: u64) {
+    let notes = table(RecordTable::Notes);
+    batch.remove_range(notes, Bytes::new(), epoch_key(epoch));
 }
 
 fn write_mark(mark: &Mark) -> Bytes {

@@ -3,32 +3,32 @@
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use crossbeam::channel::bounded;
+use crossbeam::channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 use probity_core::crypto::Keypair;
 use probity_core::record::{RecordSource as _, RecordTable, epoch_key};
 use probity_core::{
     CommitIndex, EpochRule, FixedCommittee, RecoverError, Recovered, Replica, VotedChanges,
 };
-use probity_transport::{InboxLimits, PeerId, inbox};
+use probity_transport::{InboxLimits, InboxReceiver, PeerId, Transport, inbox};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::chronicle::{Chronicle, Past};
 use crate::commits::CommitLog;
 use crate::config::Config;
 use crate::core_thread::{Clock, Core, Ears, Habits, Hands};
-use crate::desk::Desk;
+use crate::desk::{Desk, Question};
 use crate::error::Error;
 use crate::health::{Health, panicked, spawn};
 use crate::intake::{self, Intake, IntakeLimits};
 use crate::links::{Identity, Links};
 use crate::metrics::Metrics;
 use crate::node::{NodeBuilder, Shared};
-use crate::persist::{Durable, Persister};
+use crate::persist::{Durable, Job, Persister};
 use crate::records::Records;
 use crate::retention::Retention;
-use crate::serve::serve_queue;
-use crate::transaction::WithChanges;
+use crate::serve::{ServeQueue, serve_queue};
+use crate::transaction::{ClientCheck, WithChanges};
 use crate::verified::Verified;
 use crate::verify_pool::{self, Verifier};
 use crate::wake::{Bell, ToCore};
@@ -40,149 +40,10 @@ const QUESTIONS: usize = 16;
 /// Requests that wait for the disk.
 const PERSIST_QUEUE: usize = 1024;
 
-#[expect(
-    clippy::too_many_lines,
-    reason = "the one list of what is joined to what"
-)]
+/// Reads the store, joins the threads to each other, and starts them.
 pub(crate) fn start(builder: NodeBuilder) -> Result<Shared, Error> {
-    let NodeBuilder {
-        config,
-        storage,
-        transport,
-        check,
-        rule,
-    } = builder;
-    config.tuning.check()?;
-    let storage = storage.ok_or(Error::Missing("storage"))?;
-    let transport = transport.ok_or(Error::Missing("transport"))?;
-    let habits = habits(&config, rule)?;
-    let check = check.unwrap_or_else(|| config.check());
-    let check = if habits.rule.name() == VotedChanges.name() {
-        Arc::new(WithChanges(check))
-    } else {
-        check
-    };
-    let records = Records(Arc::clone(&storage));
-    let (chronicle, past) = Chronicle::load(records.clone(), Arc::clone(&config.committee))?;
-    let chronicle = Arc::new(chronicle);
-    let retention = Retention::load(&*storage, &past, config.retain_bytes)?;
-
-    let health = Arc::new(Health::default());
-    let metrics = Arc::new(Metrics::new());
-    let identity = Identity {
-        key: config.signing.public(),
-        network_key: PeerId::new(*Keypair::from_seed(&config.network_seed).public().as_bytes()),
-    };
-    let before = past.before.as_ref().map(|(before, _)| Arc::clone(before));
-    let epochs = (before, Arc::clone(&past.running));
-    let links = Links::new(transport, &identity, config.validators.clone(), epochs);
-    let links = Arc::new(links);
-    let clock = Clock::start();
-    let (replica, last) = recover(&records, (&links, &past), (&habits, clock))?;
-    let log = CommitLog::new(
-        Arc::clone(&storage),
-        Arc::clone(&chronicle),
-        Arc::clone(&health),
-        last,
-    );
-    let log = Arc::new(log);
-    log.set_first(retention.first());
-    let bell = Bell::default();
-    let limits = IntakeLimits {
-        transactions: config.tuning.intake_transactions,
-        bytes: config.tuning.intake_bytes,
-        block_bytes: config.tuning.block_bytes,
-    };
-    let intake = Intake::new(
-        limits,
-        Arc::clone(&check),
-        (&health, &metrics),
-        bell.clone(),
-    );
-    let intake = Arc::new(intake);
-    if replica.is_some() {
-        intake.open();
-    }
-
-    let status = Arc::new(Mutex::new(replica.as_ref().map(Replica::status)));
-    let pool = Arc::new(verify_threads(config.tuning.verify_threads, &health)?);
-    let (core_sender, inputs) = bounded(CORE_QUEUE);
-    let (question_sender, questions) = bounded(QUESTIONS);
-    let (persist_sender, jobs) = bounded(PERSIST_QUEUE);
-    let (serve, server) = serve_queue(records, Arc::clone(&links), (&health, &metrics));
-    let (again, turns) = bounded(verify_pool::TURNS_WAITING);
     let (inbox, receiver) = inbox(InboxLimits::default());
-    let durable = Durable::default();
-
-    let persister = Persister {
-        storage: Arc::clone(&storage),
-        jobs,
-        durable: durable.clone(),
-        core: bell.clone(),
-        retention,
-        log: Arc::clone(&log),
-        health: Arc::clone(&health),
-        metrics: Arc::clone(&metrics),
-    };
-    let verifier = Verifier {
-        again,
-        links: Arc::clone(&links),
-        serve: serve.clone(),
-        check,
-        health: Arc::clone(&health),
-        metrics: Arc::clone(&metrics),
-        core: ToCore {
-            inputs: core_sender,
-            bell: bell.clone(),
-        },
-        pool: Arc::clone(&pool),
-        verified: Verified::default(),
-    };
-    let verifier = Arc::new(verifier);
-    let dispatcher = Arc::clone(&verifier);
-    let hands = Hands {
-        signing: config.signing,
-        persist: persist_sender,
-        links: Arc::clone(&links),
-        serve,
-        intake: Arc::clone(&intake),
-        log: Arc::clone(&log),
-        chronicle: Arc::clone(&chronicle),
-        lag_max: config.tuning.application_lag_commits,
-        status: Arc::clone(&status),
-        health: Arc::clone(&health),
-        metrics: Arc::clone(&metrics),
-    };
-    let core = Core::new(
-        (replica, habits),
-        clock,
-        Ears {
-            inputs,
-            questions,
-            bell: bell.clone(),
-            durable,
-        },
-        hands,
-    );
-    let shared = Shared {
-        intake: Arc::clone(&intake),
-        log,
-        links,
-        chronicle,
-        storage,
-        desk: Desk::new(question_sender, bell),
-        replica: status,
-        health,
-        metrics,
-    };
-    let threads = Threads {
-        intake: Box::new(move || intake::run(&intake, &pool)),
-        core: Box::new(move || core.run()),
-        dispatch: Box::new(move || verify_pool::run(&dispatcher, &receiver)),
-        turns: Box::new(move || verify_pool::give_turns(&verifier, &turns)),
-        serve: Box::new(move || server.run()),
-        persist: Box::new(move || persister.run()),
-    };
+    let (shared, threads) = Prepared::new(builder)?.join(receiver)?;
     if let Err(error) = threads.start(&shared) {
         shared.health.stop(crate::health::StopReason::Requested);
         shared.health.finish();
@@ -191,6 +52,187 @@ pub(crate) fn start(builder: NodeBuilder) -> Result<Shared, Error> {
     shared.links.list();
     shared.links.transport().start(inbox);
     Ok(shared)
+}
+
+/// What was found in the store, and everything that more than one thread holds.
+struct Prepared {
+    config: Config,
+    check: Arc<dyn ClientCheck>,
+    habits: Habits,
+    clock: Clock,
+    replica: Option<Replica>,
+    retention: Retention,
+    bell: Bell,
+    questions: Receiver<Question>,
+    shared: Shared,
+}
+
+impl Prepared {
+    fn new(builder: NodeBuilder) -> Result<Self, Error> {
+        let NodeBuilder {
+            config,
+            storage,
+            transport,
+            check,
+            rule,
+        } = builder;
+        config.tuning.check()?;
+        let storage = storage.ok_or(Error::Missing("storage"))?;
+        let transport = transport.ok_or(Error::Missing("transport"))?;
+        let habits = habits(&config, rule)?;
+        let check = with_changes(check.unwrap_or_else(|| config.check()), &habits);
+        let records = Records(Arc::clone(&storage));
+        let (chronicle, past) = Chronicle::load(records.clone(), Arc::clone(&config.committee))?;
+        let chronicle = Arc::new(chronicle);
+        let retention = Retention::load(&*storage, &past, config.retain_bytes)?;
+
+        let health = Arc::new(Health::default());
+        let metrics = Arc::new(Metrics::new());
+        let links = Arc::new(links(&config, transport, &past));
+        let clock = Clock::start();
+        let (replica, last) = recover(&records, (&links, &past), (&habits, clock))?;
+        let log = CommitLog::new(
+            Arc::clone(&storage),
+            Arc::clone(&chronicle),
+            Arc::clone(&health),
+            last,
+        );
+        log.set_first(retention.first());
+        let bell = Bell::default();
+        let intake = Intake::new(
+            intake_limits(&config),
+            Arc::clone(&check),
+            (&health, &metrics),
+            bell.clone(),
+        );
+        if replica.is_some() {
+            intake.open();
+        }
+        let (question_sender, questions) = bounded(QUESTIONS);
+        let shared = Shared {
+            intake: Arc::new(intake),
+            log: Arc::new(log),
+            links,
+            chronicle,
+            storage,
+            desk: Desk::new(question_sender, bell.clone()),
+            replica: Arc::new(Mutex::new(replica.as_ref().map(Replica::status))),
+            health,
+            metrics,
+        };
+        Ok(Self {
+            config,
+            check,
+            habits,
+            clock,
+            replica,
+            retention,
+            bell,
+            questions,
+            shared,
+        })
+    }
+
+    /// The queues between the threads, and what each of them does.
+    fn join(self, receiver: InboxReceiver) -> Result<(Shared, Threads), Error> {
+        let shared = self.shared;
+        let (health, metrics) = (&shared.health, &shared.metrics);
+        let pool = verify_threads(self.config.tuning.verify_threads, health)?;
+        let pool = Arc::new(pool);
+        let (core_sender, inputs) = bounded(CORE_QUEUE);
+        let (persist_sender, jobs) = bounded(PERSIST_QUEUE);
+        let records = Records(Arc::clone(&shared.storage));
+        let (serve, server) = serve_queue(records, Arc::clone(&shared.links), (health, metrics));
+        let (again, turns) = bounded(verify_pool::TURNS_WAITING);
+        let durable = Durable::default();
+        let persister = Persister {
+            storage: Arc::clone(&shared.storage),
+            jobs,
+            durable: durable.clone(),
+            core: self.bell.clone(),
+            retention: self.retention,
+            log: Arc::clone(&shared.log),
+            health: Arc::clone(health),
+            metrics: Arc::clone(metrics),
+        };
+        let verifier = Arc::new(Verifier {
+            again,
+            links: Arc::clone(&shared.links),
+            serve: serve.clone(),
+            check: self.check,
+            health: Arc::clone(health),
+            metrics: Arc::clone(metrics),
+            core: ToCore {
+                inputs: core_sender,
+                bell: self.bell.clone(),
+            },
+            pool: Arc::clone(&pool),
+            verified: Verified::default(),
+        });
+        let ears = Ears {
+            inputs,
+            questions: self.questions,
+            bell: self.bell,
+            durable,
+        };
+        let hands = hands(&shared, self.config, (persist_sender, serve));
+        let core = Core::new((self.replica, self.habits), self.clock, ears, hands);
+        let dispatcher = Arc::clone(&verifier);
+        let intake = Arc::clone(&shared.intake);
+        let threads = Threads {
+            intake: Box::new(move || intake::run(&intake, &pool)),
+            core: Box::new(move || core.run()),
+            dispatch: Box::new(move || verify_pool::run(&dispatcher, &receiver)),
+            turns: Box::new(move || verify_pool::give_turns(&verifier, &turns)),
+            serve: Box::new(move || server.run()),
+            persist: Box::new(move || persister.run()),
+        };
+        Ok((shared, threads))
+    }
+}
+
+/// The check of transactions; those that ask for changes are valid where changes are voted for.
+fn with_changes(check: Arc<dyn ClientCheck>, habits: &Habits) -> Arc<dyn ClientCheck> {
+    if habits.rule.name() == VotedChanges.name() {
+        Arc::new(WithChanges(check))
+    } else {
+        check
+    }
+}
+
+fn links(config: &Config, transport: Arc<dyn Transport>, past: &Past) -> Links {
+    let identity = Identity {
+        key: config.signing.public(),
+        network_key: PeerId::new(*Keypair::from_seed(&config.network_seed).public().as_bytes()),
+    };
+    let before = past.before.as_ref().map(|(before, _)| Arc::clone(before));
+    let epochs = (before, Arc::clone(&past.running));
+    Links::new(transport, &identity, config.validators.clone(), epochs)
+}
+
+fn intake_limits(config: &Config) -> IntakeLimits {
+    IntakeLimits {
+        transactions: config.tuning.intake_transactions,
+        bytes: config.tuning.intake_bytes,
+        block_bytes: config.tuning.block_bytes,
+    }
+}
+
+/// What the core speaks to.
+fn hands(shared: &Shared, config: Config, (persist, serve): (Sender<Job>, ServeQueue)) -> Hands {
+    Hands {
+        signing: config.signing,
+        persist,
+        links: Arc::clone(&shared.links),
+        serve,
+        intake: Arc::clone(&shared.intake),
+        log: Arc::clone(&shared.log),
+        chronicle: Arc::clone(&shared.chronicle),
+        lag_max: config.tuning.application_lag_commits,
+        status: Arc::clone(&shared.replica),
+        health: Arc::clone(&shared.health),
+        metrics: Arc::clone(&shared.metrics),
+    }
 }
 
 /// The replica of the running epoch, and the last commit; no replica for who is no member.

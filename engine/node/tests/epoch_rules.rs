@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,8 +14,9 @@ use probity::{
     Error, Keypair, MemoryNetwork, MemoryStorage, Node, Profile, StreamEvent, TransactionKind,
     ValidatorIndex, VotedChanges,
 };
+use probity_core::record::RecordTable;
 use probity_core::{Block, CommitRecord};
-use probity_storage::{Fault, Faulty, Storage, Unacknowledged};
+use probity_storage::{Fault, Faulty, Scan, Storage, Table, Unacknowledged};
 use probity_transport::PeerId;
 
 /// The application ends an epoch every fortieth commit, or when a transaction says so.
@@ -174,6 +176,45 @@ fn history_is_removed_across_epochs_and_a_restart_goes_on_in_the_newest() {
     while node.epoch() < ends {
         next(&mut stream);
     }
+}
+
+/// The epochs of a table's records, each once.
+fn epochs_in(storage: &MemoryStorage, of: RecordTable) -> BTreeSet<u64> {
+    let mut epochs = BTreeSet::new();
+    let visit = &mut |key: &[u8], _: &[u8]| {
+        epochs.insert(u64::from_be_bytes(key[..8].try_into().unwrap()));
+        Scan::Continue
+    };
+    storage.scan(Table::new(of as u8), &[], visit).unwrap();
+    epochs
+}
+
+/// Every epoch is ended by a decree, which is noted, and has a certificate. They go with the commits, and what is left
+/// is told whole.
+#[test]
+fn notes_and_certificates_of_epochs_whose_commits_are_removed_go_with_them() {
+    let storage = MemoryStorage::new();
+    let mut config = config(None, "decreed/1");
+    config.retain_bytes = 0;
+    let node = start(config, &storage, Some(Arc::new(Decreed))).unwrap();
+    let mut stream = node.commits_after(CommitIndex::GENESIS);
+    while next(&mut stream).index() < CommitIndex(4_000) {
+        if node.status().waiting_transactions == 0 {
+            drop(node.submit_blocking(Bytes::from_static(b"enough")));
+        }
+    }
+    node.stop();
+    drop((node, stream));
+    let ended = epochs_in(&storage, RecordTable::EpochEnd);
+    let noted = epochs_in(&storage, RecordTable::Notes);
+    let oldest = *epochs_in(&storage, RecordTable::Headers).first().unwrap();
+    assert!(ended.contains(&0), "ends stay");
+    assert!(oldest > 10, "commits of {oldest} epochs are gone");
+    let certified = epochs_in(&storage, RecordTable::Certificates);
+    assert!(certified.first().is_none_or(|first| *first >= oldest));
+    // What was in memory when they went was readable for longer.
+    let first = *noted.first().unwrap();
+    assert!(first > 10 && first <= oldest, "{first}, {oldest}");
 }
 
 #[test]

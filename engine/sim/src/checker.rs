@@ -52,6 +52,7 @@ use probity_core::{
 
 use crate::disk::Disk;
 use crate::plan::Plan;
+use crate::seats::seat_of;
 
 mod agreement;
 mod amnesia;
@@ -139,9 +140,7 @@ impl Scene<'_> {
 
     /// The number that the plan gives a member of the epoch.
     fn seat(&self, member: ValidatorIndex) -> Option<ValidatorIndex> {
-        let key = self.committee.member(member)?.key;
-        let seat = self.keys.iter().position(|known| *known == key)?;
-        u16::try_from(seat).ok().map(ValidatorIndex)
+        seat_of(self.keys, &self.committee.member(member)?.key)
     }
 }
 

@@ -82,6 +82,7 @@ pub mod random;
 pub mod regions;
 pub mod run;
 pub mod scenario;
+mod seats;
 pub mod shrink;
 mod signer;
 mod trace;

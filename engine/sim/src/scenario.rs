@@ -4,6 +4,7 @@ use crate::plan::Plan;
 use crate::random::Random;
 
 mod change;
+mod epochs;
 mod list;
 mod standing;
 

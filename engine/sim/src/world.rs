@@ -9,14 +9,13 @@
 //! The replicas, their codec and their verifier are the real ones. Clock, network, disk and clients are models, and
 //! the same plan gives the same run, event by event.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use probity_core::crypto::{Digest, PublicKey};
 use probity_core::testing::{self, marks};
-use probity_core::{Block, Committee, IdMap, Message, PayloadRoom, Round, Time, ValidatorIndex};
+use probity_core::{Block, Committee, IdMap, Message, Time, ValidatorIndex};
 
 use crate::adversary::twin_side;
 use crate::application::{MakeApplication, States};
@@ -24,6 +23,7 @@ use crate::checker::{self, Checker, Observation, Scene, Violation};
 use crate::network::Network;
 use crate::plan::{Plan, PlanError};
 use crate::random::Random;
+use crate::seats::seats;
 use crate::signer::Signer;
 use crate::trace::Trace;
 
@@ -31,6 +31,7 @@ mod carry_out;
 mod clients;
 mod deliver;
 mod epochs;
+mod event;
 mod faults;
 mod heal;
 mod look;
@@ -39,8 +40,11 @@ mod serve;
 
 pub(crate) use clients::number_of;
 pub use clients::submitted_at;
+pub(crate) use event::Event;
 pub use heal::Liveness;
 pub(crate) use process::Process;
+
+use event::Scheduled;
 
 /// The virtual time at which a run begins.
 pub const START: Time = Time(1_000_000);
@@ -48,101 +52,6 @@ pub const START: Time = Time(1_000_000);
 const START_WALL_MS: u64 = 1_700_000_000_000;
 /// Events after which a run is stopped as one that never ends.
 const EVENTS_MAX: u64 = 40_000_000;
-
-/// Something that is going to happen.
-pub(crate) enum Event {
-    Frame {
-        from: ValidatorIndex,
-        to: usize,
-        life: u32,
-        frame: Bytes,
-    },
-    /// A sinner's frame leaves.
-    Leave {
-        from: usize,
-        to: ValidatorIndex,
-        frame: Bytes,
-    },
-    Written {
-        process: usize,
-        life: u32,
-    },
-    Tick {
-        process: usize,
-        life: u32,
-    },
-    Wake {
-        process: usize,
-    },
-    Client {
-        process: usize,
-    },
-    /// The operator of a validator asks for a change of the plan.
-    Change {
-        process: usize,
-        at: usize,
-    },
-    /// Who is no member asks how epochs have ended.
-    Follow {
-        process: usize,
-    },
-    /// The shell has chosen a payload.
-    Proposal {
-        process: usize,
-        life: u32,
-        round: Round,
-        room: PayloadRoom,
-    },
-    FaultBegins(usize),
-    FaultEnds(usize),
-    FlapTurns {
-        fault: usize,
-        apart: bool,
-    },
-    Restart {
-        process: usize,
-        life: u32,
-    },
-    /// A pause may be over.
-    Resume {
-        process: usize,
-    },
-    /// The transport notices what changed.
-    Links,
-    Heal,
-}
-
-/// The numbers of everybody who takes part.
-fn seats(count: usize) -> impl Iterator<Item = ValidatorIndex> {
-    (0..=u16::MAX).take(count).map(ValidatorIndex)
-}
-
-struct Scheduled {
-    at: Time,
-    order: u64,
-    event: Event,
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Scheduled {}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Scheduled {
-    /// The heap gives the greatest first, so the earliest is the greatest.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.order).cmp(&(self.at, self.order))
-    }
-}
 
 /// A simulated cluster.
 pub struct World {
@@ -399,24 +308,7 @@ impl World {
 
     /// The paused process that an event would reach; it does nothing until it goes on.
     fn paused(&self, event: &Event) -> Option<usize> {
-        let process = match event {
-            Event::Frame { to, .. } => *to,
-            Event::Leave { from, .. } => *from,
-            Event::Written { process, .. }
-            | Event::Tick { process, .. }
-            | Event::Wake { process }
-            | Event::Client { process }
-            | Event::Change { process, .. }
-            | Event::Follow { process }
-            | Event::Proposal { process, .. }
-            | Event::Restart { process, .. } => *process,
-            Event::Resume { .. }
-            | Event::FaultBegins(_)
-            | Event::FaultEnds(_)
-            | Event::FlapTurns { .. }
-            | Event::Links
-            | Event::Heal => return None,
-        };
+        let process = event.process()?;
         (self.processes[process].paused_until > self.now).then_some(process)
     }
 

@@ -105,9 +105,10 @@ impl AuthorSet {
         Some(set)
     }
 
-    /// The bits, eight members a byte, lowest index first.
-    pub(crate) fn bytes(&self) -> impl Iterator<Item = u8> {
-        self.words.into_iter().flat_map(u64::to_le_bytes)
+    /// The bits of so many bytes, eight members a byte, lowest index first.
+    pub(crate) fn bytes(&self, count: usize) -> impl Iterator<Item = u8> {
+        let words = self.words;
+        (0..count).map(move |at| words[at / 8].to_le_bytes()[at % 8])
     }
 }
 

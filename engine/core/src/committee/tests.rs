@@ -1,5 +1,6 @@
 use super::*;
 use crate::crypto::Keypair;
+use crate::thresholds::Mode;
 
 fn key(seed: u8) -> PublicKey {
     Keypair::from_seed(&[seed; 32]).public()

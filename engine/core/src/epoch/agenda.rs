@@ -124,7 +124,7 @@ impl Agenda {
             let change = change.encode();
             bytes.put_u32_le(u32::try_from(change.len()).expect("a change is short"));
             bytes.put_slice(&change);
-            bytes.put_slice(&votes.bytes().collect::<Vec<u8>>()[..set_bytes(&self.committee)]);
+            bytes.extend(votes.bytes(set_bytes(&self.committee)));
         }
         bytes.freeze()
     }

@@ -7,13 +7,12 @@ use crate::block::{Block, BlockRef, CommitVote};
 use crate::commit::{Commit, CommitRecord};
 use crate::crypto::Digest;
 use crate::dag::BlockId;
-use crate::epoch::{Charter, EpochEnd, Note, Progress};
+use crate::epoch::{Charter, EpochEnd, NextEpoch, Note, Progress};
 use crate::finality::CommitCertificate;
 use crate::id::{Round, Time, ValidatorIndex};
 use crate::message::Message;
 use crate::output::{Outcome, Output};
 use crate::record::Record;
-use crate::reputation::reweigh;
 
 use super::Replica;
 
@@ -29,12 +28,6 @@ pub(super) struct Ending {
     voted: bool,
     /// The certificate is kept and sent: nothing more is to be done in this epoch.
     over: bool,
-}
-
-/// What an epoch's last commit makes of the next one.
-pub(super) struct NextEpoch {
-    pub(super) charter: Charter,
-    pub(super) alarm: bool,
 }
 
 impl Replica {
@@ -84,19 +77,14 @@ impl Replica {
         let late =
             planted!(EpochEndsLate) && self.config.me.0 == 0 && record.index.0.is_multiple_of(2);
         (ends && !late).then(|| {
-            let mut charter = self.agenda.charter().clone();
-            let next = reweigh(&self.committee, self.reputation.table(), &charter.roster);
+            let next = NextEpoch::after(&self.committee, &self.reputation, &self.agenda);
             if next.alarm {
                 let at = (record.epoch, record.index, u16::MAX);
                 self.records.push(Record::note(at, &Note::SlashingAlarm));
             }
             sometimes!(EpochAlarm if next.alarm);
-            charter.roster = next.roster;
-            record.next = charter.digest();
-            NextEpoch {
-                charter,
-                alarm: next.alarm,
-            }
+            record.next = next.charter.digest();
+            next
         })
     }
 
@@ -132,14 +120,11 @@ impl Replica {
     }
 
     /// R36: the store ends with the epoch's last commit, and not with its certificate.
-    pub(super) fn resume_ending(&mut self, record: &CommitRecord, digest: Digest) {
-        let mut charter = self.agenda.charter().clone();
-        let next = reweigh(&self.committee, self.reputation.table(), &charter.roster);
-        charter.roster = next.roster;
+    pub(super) fn resume_ending(&mut self, next: NextEpoch) {
+        let (record, digest) = self.last.clone().expect("what ends an epoch is a commit");
         sometimes!(RestartEnding);
-        self.finality.handle_commit(record, digest);
-        let alarm = next.alarm;
-        self.begin_ending(record.clone(), digest, NextEpoch { charter, alarm });
+        self.finality.handle_commit(&record, digest);
+        self.begin_ending(record, digest, next);
         let vote = self.ending.as_ref().map(|ending| ending.vote);
         let own = self.own_refs.iter().rev();
         let own = own.filter_map(|own| self.dag.block(own));

@@ -172,14 +172,10 @@ impl Replica {
         ordered: &[(BlockId, BlockRef, bool)],
     ) -> Leadership {
         let header = |id: BlockId| self.dag.entry(id).block.header();
-        let blocks: Vec<_> = ordered
-            .iter()
-            .map(|(id, of, _)| (*of, header(*id)))
-            .collect();
         self.reputation.handle_commit(Scored {
             leader,
             skipped,
-            blocks: &blocks,
+            blocks: ordered.iter().map(|(id, of, _)| (*of, header(*id))),
         })
     }
 

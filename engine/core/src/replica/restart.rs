@@ -106,6 +106,7 @@ impl Replica {
             committed,
             own,
             evidence,
+            ending,
             ..
         } = recovered;
         self.load_evidence(evidence);
@@ -160,10 +161,8 @@ impl Replica {
         for round in (self.dag.gc_round().0 + 1..=self.dag.highest_round().0).map(Round) {
             self.raise_frontier(now, round);
         }
-        if let Some((record, digest)) = self.last.clone()
-            && record.ends_epoch()
-        {
-            self.resume_ending(&record, digest);
+        if let Some(next) = ending {
+            self.resume_ending(next);
         }
         if let Some(own) = own.filter(|_| !planted!(RestartForgetsOwn)) {
             self.load_own(own);

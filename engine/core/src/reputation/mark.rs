@@ -66,10 +66,11 @@ impl Mark {
 
 /// `min(part, whole) / whole`, rounded down; all of nothing.
 fn share(part: u64, whole: u64) -> u32 {
-    if whole == 0 {
+    // Nearly all of them, and a wide division is dear.
+    if part >= whole {
         return ONE;
     }
-    narrow(u128::from(part.min(whole)) * u128::from(ONE) / u128::from(whole))
+    narrow(u128::from(part) * u128::from(ONE) / u128::from(whole))
 }
 
 fn narrow(share: u128) -> u32 {

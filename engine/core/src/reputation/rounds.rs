@@ -166,19 +166,21 @@ impl CommittedRounds {
         let row = self.row(round);
         let row = row.expect("every round up to the leader's is kept until it is scored");
         let above = self.row(round.next()).map_or(&[][..], |row| &row.seats);
-        let seen = seen(row, above, committee);
+        let (all_above, unseen) = unseen(row, above, committee);
         let leaders_weight = committee.weight_of(&leaders);
         let shown = |author: ValidatorIndex| {
             let seat = row.only(author)?;
             let weight = committee.weight(author);
-            let own = above.get(author.position()).copied().flatten();
+            let own = above.get(author.position()).and_then(Option::as_ref);
             let own = own.is_some_and(|own| own.links.contains(author));
-            let seen = seen[author.position()];
+            // Few are missing from a timely block, if any.
+            let missing = committee.weight_of(&leaders.difference(&seat.links));
+            let seen = all_above - unseen[author.position()];
             Some(Shown {
                 weight,
                 seen,
                 seen_by_others: if own { seen - weight } else { seen },
-                leaders_linked: committee.weight_of(&seat.links.intersection(&leaders)),
+                leaders_linked: leaders_weight - missing,
                 leaders: leaders_weight,
             })
         };
@@ -213,9 +215,13 @@ impl CommittedRound {
     }
 }
 
-/// For each validator of `round`, the weight of those who link its block from the round above. Whoever has a block links a
-/// quorum, so it is cheaper to take away those who do not.
-fn seen(round: &CommittedRound, above: &[Option<Seat>], committee: &Committee) -> Vec<u64> {
+/// The weight of all authors of the round above, and for each validator of `round` the weight of those who do not link its
+/// block: whoever has a block links a quorum, so they are fewer than those who do.
+fn unseen(
+    round: &CommittedRound,
+    above: &[Option<Seat>],
+    committee: &Committee,
+) -> (u64, Vec<u64>) {
     let mut total = 0;
     let mut unseen = vec![0; committee.size()];
     for (author, seat) in (0..).map(ValidatorIndex).zip(above) {
@@ -226,5 +232,5 @@ fn seen(round: &CommittedRound, above: &[Option<Seat>], committee: &Committee) -
             unseen[missed.position()] += weight;
         }
     }
-    unseen.into_iter().map(|unseen| total - unseen).collect()
+    (total, unseen)
 }

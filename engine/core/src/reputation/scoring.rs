@@ -42,7 +42,7 @@ impl Scoring {
         self.reputation.handle_commit(Scored {
             leader: record.leader,
             skipped: &record.skipped,
-            blocks,
+            blocks: blocks.iter().copied(),
         });
         self.reputation.digest()
     }

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 
 use crate::codec::{DecodeError, ListOf, Reader};
 use crate::committee::{AuthorSet, Committee};
@@ -35,10 +35,12 @@ pub(crate) fn encode(reputation: &Reputation, index: CommitIndex) -> Bytes {
         saved,
         digest: _,
     } = reputation;
-    let row_bytes = committee.size() * 20;
+    let set_bytes = set_bytes(committee);
+    let windows =
+        table.marks.len() * committee.size() * MARK_BYTES + table.slots.len() * 2 * set_bytes;
     let mut to = Writer {
-        bytes: BytesMut::with_capacity(4096 + table.marks.len() * row_bytes),
-        set_bytes: set_bytes(committee),
+        bytes: Vec::with_capacity(16_384 + windows),
+        set_bytes,
     };
     to.bytes.put_u16_le(VERSION);
     to.bytes.put_u64_le(index.0);
@@ -47,7 +49,20 @@ pub(crate) fn encode(reputation: &Reputation, index: CommitIndex) -> Bytes {
     to.schedules(schedules);
     to.table(table);
     to.rounds(rounds);
-    to.bytes.freeze()
+    Bytes::from(to.bytes)
+}
+
+/// Encoded size of a [`Mark`].
+const MARK_BYTES: usize = 20;
+
+/// There are many, so each is put down in one piece.
+fn mark_bytes(mark: &Mark) -> [u8; MARK_BYTES] {
+    let mut bytes = [0; MARK_BYTES];
+    bytes[..8].copy_from_slice(&mark.seen.to_le_bytes());
+    bytes[8..12].copy_from_slice(&mark.vote.to_le_bytes());
+    bytes[12..16].copy_from_slice(&mark.prop.to_le_bytes());
+    bytes[16..].copy_from_slice(&mark.fast.to_le_bytes());
+    bytes
 }
 
 fn set_bytes(committee: &Committee) -> usize {
@@ -55,14 +70,13 @@ fn set_bytes(committee: &Committee) -> usize {
 }
 
 struct Writer {
-    bytes: BytesMut,
+    bytes: Vec<u8>,
     set_bytes: usize,
 }
 
 impl Writer {
     fn set(&mut self, set: &AuthorSet) {
-        let bytes = set.bytes().take(self.set_bytes);
-        bytes.for_each(|byte| self.bytes.put_u8(byte));
+        self.bytes.extend(set.bytes(self.set_bytes));
     }
 
     fn count(&mut self, count: usize) {
@@ -93,10 +107,7 @@ impl Writer {
             .for_each(|merit| self.bytes.put_u64_le(*merit));
         self.count(table.marks.len());
         for mark in table.marks.iter().flatten() {
-            self.bytes.put_u64_le(mark.seen);
-            self.bytes.put_u32_le(mark.vote);
-            self.bytes.put_u32_le(mark.prop);
-            self.bytes.put_u32_le(mark.fast);
+            self.bytes.put_slice(&mark_bytes(mark));
         }
         self.count(table.slots.len());
         table.slots.iter().for_each(|slots| self.slots(slots));

@@ -2,8 +2,6 @@
 
 use std::collections::VecDeque;
 
-use bytes::{BufMut, BytesMut};
-
 use crate::committee::{AuthorSet, Committee};
 use crate::crypto::{Context, Digest, hash};
 use crate::id::{Round, ValidatorIndex};
@@ -48,6 +46,9 @@ impl Sums {
     }
 }
 
+/// Encoded size of what the digest covers of one validator.
+const ROW_BYTES: usize = 25;
+
 impl Table {
     /// The table of an epoch's start.
     pub(crate) fn new(committee: &Committee) -> Self {
@@ -70,23 +71,24 @@ impl Table {
         for (merit, mark) in self.merits.iter_mut().zip(&round.marks) {
             *merit += mark.merit();
         }
-        enter_marks(&mut self.sums, &round.marks);
-        self.marks.push_back(round.marks);
-        if self.marks.len() > windows.score_rounds as usize {
+        // What leaves goes first, so that full windows need no more room.
+        if self.marks.len() >= windows.score_rounds as usize {
             let gone = self.marks.pop_front().unwrap_or_default();
             for (sums, mark) in self.sums.iter_mut().zip(&gone) {
                 sums.points -= u64::from(mark.points());
             }
         }
-        enter_slots(&mut self.sums, &round.slots);
-        self.slots.push_back(round.slots);
-        if self.slots.len() > windows.slot_rounds as usize {
+        enter_marks(&mut self.sums, &round.marks);
+        self.marks.push_back(round.marks);
+        if self.slots.len() >= windows.slot_rounds as usize {
             let gone = self.slots.pop_front().unwrap_or_default();
             for (author, sums) in (0..).map(ValidatorIndex).zip(&mut self.sums) {
                 sums.skipped -= u32::from(gone.skipped.contains(author));
                 sums.slots -= u32::from(gone.has(author));
             }
         }
+        enter_slots(&mut self.sums, &round.slots);
+        self.slots.push_back(round.slots);
     }
 
     /// Adds both windows up again, after they were read back.
@@ -112,15 +114,16 @@ impl Table {
 
     /// R21: the digest of the table's canonical bytes (docs/storage-format.md).
     pub(crate) fn digest(&self) -> Digest {
-        let mut bytes = BytesMut::with_capacity(8 + self.sums.len() * 25);
-        bytes.put_u32_le(self.scored.0);
-        bytes.put_u32_le(self.healthy);
+        let mut bytes = Vec::with_capacity(8 + self.sums.len() * ROW_BYTES);
+        bytes.extend_from_slice(&self.scored.0.to_le_bytes());
+        bytes.extend_from_slice(&self.healthy.to_le_bytes());
         for ((author, sums), merit) in (0..).map(ValidatorIndex).zip(&self.sums).zip(&self.merits) {
-            bytes.put_u8(u8::from(self.slashed.contains(author)));
-            bytes.put_u64_le(sums.points);
-            bytes.put_u32_le(sums.slots);
-            bytes.put_u32_le(sums.skipped);
-            bytes.put_u64_le(*merit);
+            let mut row = [u8::from(self.slashed.contains(author)); ROW_BYTES];
+            row[1..9].copy_from_slice(&sums.points.to_le_bytes());
+            row[9..13].copy_from_slice(&sums.slots.to_le_bytes());
+            row[13..17].copy_from_slice(&sums.skipped.to_le_bytes());
+            row[17..].copy_from_slice(&merit.to_le_bytes());
+            bytes.extend_from_slice(&row);
         }
         hash(Context::ReputationTable, &[&bytes])
     }

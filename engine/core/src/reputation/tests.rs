@@ -137,7 +137,7 @@ fn committed_evidence_slashes_from_its_commit_on() {
     reputation.handle_commit(Scored {
         leader: block.reference(),
         skipped: &[],
-        blocks: &blocks,
+        blocks: blocks.into_iter(),
     });
     assert!(reputation.standing(ValidatorIndex(2)).unwrap().slashed);
     assert_ne!(reputation.digest(), before, "the record shows it");
@@ -281,7 +281,7 @@ fn commit(reputation: &mut Reputation, round: u32) -> Leadership {
     reputation.handle_commit(Scored {
         leader,
         skipped: &[],
-        blocks: &[],
+        blocks: std::iter::empty(),
     })
 }
 
@@ -339,7 +339,7 @@ fn a_snapshot_is_read_back_as_it_was_or_not_at_all() {
         reputation.handle_commit(Scored {
             leader: record.leader,
             skipped: &record.skipped,
-            blocks: &blocks.collect::<Vec<_>>(),
+            blocks,
         });
         assert!(reputation.matches(record));
         let bytes = reputation.encode(record.index);

@@ -224,14 +224,10 @@ impl Committer {
         self.index = self.index.next();
         let skipped = std::mem::take(&mut self.skipped);
         let header = |id: BlockId| self.dag.entry(id).block.header();
-        let headers: Vec<_> = blocks
-            .iter()
-            .map(|(id, of, _)| (*of, header(*id)))
-            .collect();
         let scored = Scored {
             leader: reference,
             skipped: &skipped,
-            blocks: &headers,
+            blocks: blocks.iter().map(|(id, of, _)| (*of, header(*id))),
         };
         self.scheduled = self.reputation.handle_commit(scored) == Leadership::Scheduled;
         let record = CommitRecord {

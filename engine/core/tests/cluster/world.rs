@@ -8,7 +8,7 @@ use bytes::Bytes;
 use probity_core::crypto::{Digest, Keypair};
 use probity_core::record::{RecordSource, RecordTable, read_block};
 use probity_core::{
-    BlockRef, Commit, Committee, Delivery, FixedCommittee, Link, Message, Output, Payload,
+    Block, BlockRef, Commit, Committee, Delivery, FixedCommittee, Link, Message, Output, Payload,
     PayloadRoom, Pending, PersistTicket, Profile, ProposalContent, Recovered, Replica,
     ReplicaConfig, Round, Time, TransactionCheck, ValidatorIndex, verify_block,
 };
@@ -242,31 +242,7 @@ impl World {
         let at = usize::from(node);
         let now = self.now;
         match output {
-            Output::ProposalWanted { round, room } => {
-                let left = &mut self.nodes[at].payloads_left;
-                let payload = if room == PayloadRoom::Open && *left > 0 {
-                    *left -= 1;
-                    Payload::from_transactions(&[format!("tx {node} {round}").into_bytes()])
-                } else {
-                    Payload::empty()
-                };
-                let pending = if *left > 0 {
-                    Pending::Some
-                } else {
-                    Pending::None
-                };
-                let replica = self.nodes[at].replica.as_mut().unwrap();
-                let timestamp_ms = now.0 / 1000;
-                replica.handle_proposal(
-                    now,
-                    round,
-                    ProposalContent {
-                        timestamp_ms,
-                        payload,
-                    },
-                );
-                replica.handle_pending(now, pending);
-            }
+            Output::ProposalWanted { round, room } => self.propose(node, round, room),
             Output::Persist { ticket, records } => {
                 let life = self.nodes[at].life;
                 let delay = 200 + self.random() % 1_000;
@@ -289,23 +265,7 @@ impl World {
                 let replica = self.nodes[at].replica.as_mut().unwrap();
                 replica.handle_signature(now, header_digest, signature);
             }
-            Output::Broadcast(block) => {
-                // One digest per round ever sent, across restarts.
-                let digest = block.reference().digest;
-                let sent = *self.nodes[at].sent.entry(block.round()).or_insert(digest);
-                assert_eq!(
-                    sent,
-                    digest,
-                    "node {node} equivocated in {:?}",
-                    block.round()
-                );
-                let frame = Message::encode_block(&block);
-                for peer in 0..self.nodes.len() as u16 {
-                    if peer != node {
-                        self.send(node, peer, frame.clone());
-                    }
-                }
-            }
+            Output::Broadcast(block) => self.broadcast(node, &block),
             Output::Send { to, message } => self.send(node, to.0, message.encode()),
             Output::SendBlock { to, block } => {
                 let frame = Message::encode_fetched(block.signed_header(), block.payload().bytes());
@@ -325,6 +285,43 @@ impl World {
             | Output::Change { .. }
             | Output::EpochEnded(_) => {}
             Output::Certified(certificate) => assert!(certificate.verify(&self.committee)),
+        }
+    }
+
+    fn propose(&mut self, node: u16, round: Round, room: PayloadRoom) {
+        let host = &mut self.nodes[usize::from(node)];
+        let payload = if room == PayloadRoom::Open && host.payloads_left > 0 {
+            host.payloads_left -= 1;
+            Payload::from_transactions(&[format!("tx {node} {round}").into_bytes()])
+        } else {
+            Payload::empty()
+        };
+        let pending = if host.payloads_left > 0 {
+            Pending::Some
+        } else {
+            Pending::None
+        };
+        let content = ProposalContent {
+            timestamp_ms: self.now.0 / 1000,
+            payload,
+        };
+        let replica = host.replica.as_mut().unwrap();
+        replica.handle_proposal(self.now, round, content);
+        replica.handle_pending(self.now, pending);
+    }
+
+    fn broadcast(&mut self, node: u16, block: &Block) {
+        // One digest per round ever sent, across restarts.
+        let digest = block.reference().digest;
+        let sent = &mut self.nodes[usize::from(node)].sent;
+        let sent = *sent.entry(block.round()).or_insert(digest);
+        let round = block.round();
+        assert_eq!(sent, digest, "node {node} equivocated in {round:?}");
+        let frame = Message::encode_block(block);
+        for peer in 0..self.nodes.len() as u16 {
+            if peer != node {
+                self.send(node, peer, frame.clone());
+            }
         }
     }
 

@@ -159,6 +159,34 @@ impl Hand {
         self.carry_out();
     }
 
+    /// Starts again in the newest epoch that its store knows, where it has the same place.
+    pub(crate) fn restart_in_newest_epoch(&mut self) {
+        let newest = Recovered::newest_committee(&self.store, &self.config.committee);
+        self.join(newest.expect("the store is sound"));
+        self.restart();
+    }
+
+    /// Goes on in the next epoch, in which it has the same place.
+    pub(crate) fn enter_next_epoch(&mut self) {
+        let end = Arc::clone(self.ends.last().expect("its epoch is over"));
+        let next = end.next_committee(&self.config.committee);
+        self.join(next.expect("an epoch leaves a committee"));
+        self.replica = self.replica.next_epoch(self.config.clone(), &end, self.now);
+        self.carry_out();
+    }
+
+    /// Forgets what no other epoch serves.
+    fn join(&mut self, committee: Arc<Committee>) {
+        assert_eq!(committee.size(), self.config.committee.size());
+        self.config.committee = committee;
+        self.sent.clear();
+        self.own.clear();
+    }
+
+    pub(crate) fn committee(&self) -> &Arc<Committee> {
+        &self.config.committee
+    }
+
     /// What it has written.
     pub(crate) fn store(&self) -> &Store {
         &self.store
@@ -311,7 +339,8 @@ impl Hand {
                     at_least,
                     newest,
                 } => {
-                    let kept = read_certificate(&self.store, 0, at_least);
+                    let epoch = self.config.committee.epoch();
+                    let kept = read_certificate(&self.store, epoch, at_least);
                     let kept = kept.expect("a map does not fail");
                     let newest = newest.map(|newest| newest.encode());
                     let certificate = kept.or(newest).unwrap_or_default();
@@ -365,7 +394,9 @@ impl Hand {
     fn serve(&mut self, to: ValidatorIndex, refs: Vec<BlockRef>) {
         let mut missing = Vec::new();
         for reference in refs {
-            match read_block(&self.store, 0, &reference).expect("the store is sound") {
+            match read_block(&self.store, self.config.committee.epoch(), &reference)
+                .expect("the store is sound")
+            {
                 Some(block) => {
                     let message = Message::Fetched(bytes(block.block()));
                     self.sent.push((to, message));

@@ -19,3 +19,4 @@ mod poison;
 mod restart;
 mod returning;
 mod scores;
+mod tail;

@@ -1,12 +1,18 @@
-//! An epoch ends once and alike for everybody, provably, and the next committee is what R30 makes of it.
+//! An epoch ends once and alike for everybody, provably; the next committee is what R30 makes of it, under the chain id
+//! that the specification gives it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use probity_core::crypto::PublicKey;
+use probity_core::crypto::{Digest, PublicKey};
 use probity_core::{Committee, EpochEnd};
 
 use super::{Checker, Observation, Scene};
+use crate::seats::seat_of;
+
+mod chain;
+
+use chain::check_chain;
 
 #[derive(Default)]
 pub(super) struct Epochs {
@@ -24,11 +30,7 @@ impl Checker for Epochs {
     fn look(&mut self, scene: &Scene<'_>, seen: &Observation<'_>) -> Result<(), String> {
         let epoch = scene.committee.epoch();
         if let Observation::Started { .. } = seen {
-            let known = self.chains.entry(epoch);
-            let known = known.or_insert_with(|| Arc::clone(scene.committee));
-            if known.chain() != scene.committee.chain() {
-                return Err(format!("epoch {epoch} has two chains"));
-            }
+            self.note_started(scene.committee)?;
         }
         let Observation::EpochEnded(end) = seen else {
             return Ok(());
@@ -46,7 +48,26 @@ impl Checker for Epochs {
             return Ok(());
         }
         check_weights(scene, end, &next)?;
+        check_chain(&next, &end.record.digest())?;
         self.first.insert(epoch, ((*end).clone(), next));
+        Ok(())
+    }
+}
+
+impl Epochs {
+    /// Every process of an epoch has its one chain.
+    fn note_started(&mut self, committee: &Arc<Committee>) -> Result<(), String> {
+        let epoch = committee.epoch();
+        if let Some(known) = self.chains.get(&epoch) {
+            if known.chain() == committee.chain() {
+                return Ok(());
+            }
+            return Err(format!("epoch {epoch} has two chains"));
+        }
+        if epoch == 0 {
+            check_chain(committee, &Digest::ZERO)?;
+        }
+        self.chains.insert(epoch, Arc::clone(committee));
         Ok(())
     }
 }
@@ -54,14 +75,8 @@ impl Checker for Epochs {
 /// R30's amplification bound: sinners that share `b` of the base stake weigh `b / .9` at most, but for rounding.
 fn check_weights(scene: &Scene<'_>, end: &EpochEnd, next: &Committee) -> Result<(), String> {
     let sins = |key: &PublicKey| {
-        let seat = scene.keys.iter().position(|known| known == key);
-        seat.is_some_and(|seat| {
-            scene
-                .plan
-                .sinners
-                .iter()
-                .any(|s| usize::from(s.validator) == seat)
-        })
+        let seat = seat_of(scene.keys, key);
+        seat.is_some_and(|seat| scene.plan.sinners.iter().any(|s| s.validator == seat.0))
     };
     let seats = end.charter.roster.seats();
     let all: u128 = seats.iter().map(|seat| u128::from(seat.stake)).sum();
@@ -90,9 +105,10 @@ fn check_weights(scene: &Scene<'_>, end: &EpochEnd, next: &Committee) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use probity_core::crypto::Digest;
     use probity_core::{Charter, EpochEnd, Roster, Seat};
 
-    use super::Epochs;
+    use super::{Epochs, check_chain};
     use crate::checker::Observation;
     use crate::checker::stage::Stage;
 
@@ -132,6 +148,20 @@ mod tests {
         assert_eq!(look(&mut checker, &stage, &first), Ok(()));
         let other = look(&mut checker, &stage, &end(&stage, [1, 1, 1, 2], 4));
         assert!(other.unwrap_err().contains("two ways"));
+    }
+
+    /// A committee of the first epoch under the number of another one has another chain.
+    #[test]
+    fn a_chain_that_does_not_follow_is_seen() {
+        let stage = Stage::full_dag(5);
+        let end = end(&stage, [1; 4], 4);
+        let next = end.next_committee(&stage.committee).unwrap();
+        assert_eq!(check_chain(&next, &end.record.digest()), Ok(()));
+        assert_eq!(check_chain(&stage.committee, &Digest::ZERO), Ok(()));
+        let other = check_chain(&next, &Digest([1; 32]));
+        assert!(other.unwrap_err().contains("chain id"));
+        let other = check_chain(&stage.committee, &end.record.digest());
+        assert!(other.unwrap_err().contains("chain id"));
     }
 
     #[test]

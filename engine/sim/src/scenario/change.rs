@@ -1,9 +1,7 @@
 //! What turns a plan drawn at large into one of a scenario.
 
-use probity_core::ValidatorIndex;
-
 use crate::plan::{
-    Boundary, ChangePlan, ClientPlan, Delay, DiskPlan, Fault, FaultKind, NetworkPlan, Plan, Sinner,
+    Boundary, ClientPlan, Delay, DiskPlan, Fault, FaultKind, NetworkPlan, Plan, Sinner,
 };
 use crate::random::Random;
 use crate::regions;
@@ -18,6 +16,11 @@ pub(super) fn even_network(least_us: u64, most_us: u64) -> NetworkPlan {
         corrupt_ppm: 0,
         bytes_per_second: 0,
     }
+}
+
+/// A disk whose writes take so long.
+pub(super) fn disk(least_us: u64, most_us: u64) -> DiskPlan {
+    DiskPlan { least_us, most_us }
 }
 
 pub(super) fn count(plan: &Plan) -> u16 {
@@ -40,12 +43,23 @@ fn some(plan: &Plan, random: &mut Random) -> Vec<u16> {
         .collect()
 }
 
-fn anytime(plan: &Plan, random: &mut Random, longest_ms: u64, kind: FaultKind) -> Fault {
-    Fault {
+fn add_anytime(plan: &mut Plan, random: &mut Random, longest_ms: u64, kind: FaultKind) {
+    let fault = Fault {
         at_ms: random.below(plan.faulty_ms.max(1)),
         for_ms: random.between(50, longest_ms),
         kind,
-    }
+    };
+    add(plan, [fault]);
+}
+
+/// A fault from a time on, for a time.
+pub(super) fn add_at(plan: &mut Plan, (at_ms, for_ms): (u64, u64), kind: FaultKind) {
+    let fault = Fault {
+        at_ms,
+        for_ms,
+        kind,
+    };
+    add(plan, [fault]);
 }
 
 pub(super) fn add(plan: &mut Plan, faults: impl IntoIterator<Item = Fault>) {
@@ -105,10 +119,7 @@ pub(super) fn fast_path(plan: &mut Plan, random: &mut Random) {
     calm(plan, random);
     plan.committee.profile = (*random.pick(&["dual30", "dual25", "dual20c"])).to_owned();
     plan.network = even_network(20_000, 20_000 + random.below(1_000));
-    plan.disk = DiskPlan {
-        least_us: 200,
-        most_us: 400,
-    };
+    plan.disk = disk(200, 400);
 }
 
 pub(super) fn partitions(plan: &mut Plan, random: &mut Random) {
@@ -129,8 +140,7 @@ pub(super) fn partitions(plan: &mut Plan, random: &mut Random) {
                 to: (from + 1) % count(plan),
             },
         };
-        let fault = anytime(plan, random, 15_000, kind);
-        add(plan, [fault]);
+        add_anytime(plan, random, 15_000, kind);
     }
 }
 
@@ -142,8 +152,7 @@ pub(super) fn crashes(plan: &mut Plan, random: &mut Random) {
                 validator,
                 boundary,
             };
-            let fault = anytime(plan, random, 4_000, kind);
-            add(plan, [fault]);
+            add_anytime(plan, random, 4_000, kind);
         }
     }
     for _ in 0..random.between(0, 4) {
@@ -153,27 +162,22 @@ pub(super) fn crashes(plan: &mut Plan, random: &mut Random) {
         } else {
             FaultKind::WriteError { validator }
         };
-        let fault = anytime(plan, random, 4_000, kind);
-        add(plan, [fault]);
+        add_anytime(plan, random, 4_000, kind);
     }
 }
 
 pub(super) fn power_loss(plan: &mut Plan, random: &mut Random) {
-    plan.disk = DiskPlan {
-        least_us: 1_000,
-        most_us: *random.pick(&[2_000, 20_000, 100_000]),
-    };
+    plan.disk = disk(1_000, *random.pick(&[2_000, 20_000, 100_000]));
     for _ in 0..random.between(2, 8) {
-        let fault = anytime(plan, random, 2_000, FaultKind::PowerLoss);
-        add(plan, [fault]);
+        add_anytime(plan, random, 2_000, FaultKind::PowerLoss);
     }
 }
 
 pub(super) fn slow_disk(plan: &mut Plan, random: &mut Random) {
-    plan.disk = DiskPlan {
-        least_us: *random.pick(&[1_000, 20_000]),
-        most_us: *random.pick(&[50_000, 200_000, 500_000]),
-    };
+    plan.disk = disk(
+        *random.pick(&[1_000, 20_000]),
+        *random.pick(&[50_000, 200_000, 500_000]),
+    );
 }
 
 pub(super) fn clocks(plan: &mut Plan, random: &mut Random) {
@@ -185,8 +189,7 @@ pub(super) fn clocks(plan: &mut Plan, random: &mut Random) {
         let validator = any(plan, random);
         let by_ms = hours(random);
         let kind = FaultKind::ClockJump { validator, by_ms };
-        let fault = anytime(plan, random, 1_000, kind);
-        add(plan, [fault]);
+        add_anytime(plan, random, 1_000, kind);
     }
 }
 
@@ -196,8 +199,7 @@ pub(super) fn lossy(plan: &mut Plan, random: &mut Random) {
     plan.network.reorder_ppm = *random.pick(&[0, 200_000, 500_000]);
     plan.network.corrupt_ppm = *random.pick(&[0, 0, 10_000, 100_000]);
     let loss_ppm = random.between(300_000, 900_000);
-    let fault = anytime(plan, random, 8_000, FaultKind::Storm { loss_ppm });
-    add(plan, [fault]);
+    add_anytime(plan, random, 8_000, FaultKind::Storm { loss_ppm });
 }
 
 pub(super) fn wan(plan: &mut Plan, random: &mut Random) {
@@ -228,10 +230,7 @@ pub(super) fn weights(plan: &mut Plan, random: &mut Random) {
 
 pub(super) fn split_votes(plan: &mut Plan, random: &mut Random) {
     plan.network = even_network(1_000, *random.pick(&[1_500, 5_000, 15_000]));
-    plan.disk = DiskPlan {
-        least_us: 100,
-        most_us: 500,
-    };
+    plan.disk = disk(100, 500);
     plan.committee.min_round_delay_us = *random.pick(&[2_000, 25_000]);
     plan.clients.every_ms = 100;
     plan.faulty_ms = plan.faulty_ms.min(15_000);
@@ -275,39 +274,30 @@ pub(super) fn isolated(plan: &mut Plan, random: &mut Random) {
             (lonely, other)
         };
         let kind = FaultKind::OneWay { from, to };
-        add(
-            plan,
-            [Fault {
-                at_ms,
-                for_ms,
-                kind,
-            }],
-        );
+        add_at(plan, (at_ms, for_ms), kind);
     }
     plan.clients.answer_us = *random.pick(&[0, 0, 5_000, 40_000]);
+}
+
+/// What keeps a validator away.
+fn absence(validator: u16, random: &mut Random) -> FaultKind {
+    match random.below(3) {
+        0 => FaultKind::Crash { validator },
+        1 => FaultKind::Pause { validator },
+        _ => FaultKind::Split {
+            left: vec![validator],
+        },
+    }
 }
 
 pub(super) fn far_behind(plan: &mut Plan, random: &mut Random) {
     plan.committee.min_round_delay_us = 25_000;
     plan.clients.every_ms = 100;
     let validator = any_correct(plan, random);
-    let kind = match random.below(3) {
-        0 => FaultKind::Crash { validator },
-        1 => FaultKind::Pause { validator },
-        _ => FaultKind::Split {
-            left: vec![validator],
-        },
-    };
+    let kind = absence(validator, random);
     let at_ms = plan.faulty_ms / 20;
     let for_ms = plan.faulty_ms * 9 / 10;
-    add(
-        plan,
-        [Fault {
-            at_ms,
-            for_ms,
-            kind,
-        }],
-    );
+    add_at(plan, (at_ms, for_ms), kind);
 }
 
 /// Small windows, fast rounds, and one or two that come back to all of it, one of them perhaps again and again.
@@ -332,31 +322,12 @@ pub(super) fn catch_up(plan: &mut Plan, random: &mut Random) {
     plan.faults.retain(|_| random.chance(200_000));
     let at_ms = plan.faulty_ms / 20;
     for validator in [any_correct(plan, random), any_correct(plan, random)] {
-        let kind = match random.below(3) {
-            0 => FaultKind::Crash { validator },
-            1 => FaultKind::Pause { validator },
-            _ => FaultKind::Split {
-                left: vec![validator],
-            },
-        };
+        let kind = absence(validator, random);
         let for_ms = plan.faulty_ms * random.between(5, 9) / 10;
         let again = FaultKind::Crash { validator };
         let again_at_ms = at_ms + for_ms + random.between(100, 2_000);
-        add(
-            plan,
-            [
-                Fault {
-                    at_ms,
-                    for_ms,
-                    kind,
-                },
-                Fault {
-                    at_ms: again_at_ms,
-                    for_ms: 200,
-                    kind: again,
-                },
-            ],
-        );
+        add_at(plan, (at_ms, for_ms), kind);
+        add_at(plan, (again_at_ms, 200), again);
         if random.chance(600_000) {
             break;
         }
@@ -405,10 +376,7 @@ pub(super) fn troubled(plan: &mut Plan, random: &mut Random) {
 pub(super) fn fast_rounds(plan: &mut Plan, random: &mut Random) {
     calm(plan, random);
     plan.network = even_network(200, 500);
-    plan.disk = DiskPlan {
-        least_us: 100,
-        most_us: 200,
-    };
+    plan.disk = disk(100, 200);
     plan.committee.min_round_delay_us = 2_000;
     plan.committee.gc_depth = 8;
     plan.clients.every_ms = 20;
@@ -421,14 +389,7 @@ pub(super) fn fast_rounds(plan: &mut Plan, random: &mut Random) {
         _ => FaultKind::Split { left },
     };
     let (at_ms, for_ms) = (plan.faulty_ms / 20, plan.faulty_ms);
-    add(
-        plan,
-        [Fault {
-            at_ms,
-            for_ms,
-            kind,
-        }],
-    );
+    add_at(plan, (at_ms, for_ms), kind);
 }
 
 /// So many equal weights of which one is at most `f`, and no sinners.
@@ -447,8 +408,7 @@ pub(super) fn stolen_key(plan: &mut Plan, random: &mut Random) {
     plan.clients.answer_us = *random.pick(&[0, 3_000, 30_000]);
     let validator = any(plan, random);
     for _ in 0..random.between(1, 3) {
-        let fault = anytime(plan, random, 100, FaultKind::StolenKey { validator });
-        add(plan, [fault]);
+        add_anytime(plan, random, 100, FaultKind::StolenKey { validator });
     }
 }
 
@@ -532,80 +492,4 @@ fn two_clusters(plan: &Plan) -> u32 {
         process += 1;
     }
     split
-}
-
-pub(super) fn epochs_calm(plan: &mut Plan, random: &mut Random) {
-    calm(plan, random);
-    epochs(plan, random);
-}
-
-/// One run in four has short epochs.
-pub(super) fn swarm(plan: &mut Plan, random: &mut Random) {
-    if random.chance(250_000) {
-        plan.epochs.length_ms = Some(random.between(1_000, 6_000));
-        spare_the_bound(plan);
-    }
-}
-
-/// The end of an epoch by time, or because everybody asks for it.
-pub(super) fn epochs(plan: &mut Plan, random: &mut Random) {
-    if random.chance(700_000) {
-        plan.epochs.length_ms = Some(random.between(2_000, 8_000));
-    }
-    for _ in 0..random.between(1, 3) {
-        plan.epochs.changes.push(ChangePlan {
-            at_ms: random.between(500, plan.faulty_ms),
-            validator: 0,
-            stake: None,
-        });
-    }
-    spare_the_bound(plan);
-}
-
-/// R30 lets sinners gain a ninth: who tolerates just so much beforehand does not afterwards.
-fn spare_the_bound(plan: &mut Plan) {
-    let Ok(committee) = plan.check() else { return };
-    let weight = |sinner: &Sinner| committee.weight(ValidatorIndex(sinner.validator));
-    let byzantine = committee.thresholds().byzantine;
-    // One more for what is rounded to small weights.
-    let affordable = |sinners: &[Sinner]| {
-        let sinned: u64 = sinners.iter().map(weight).sum();
-        sinned * 10 / 9 < byzantine || sinned == 0
-    };
-    while !affordable(&plan.sinners) {
-        plan.sinners.pop();
-    }
-}
-
-/// Joiners, leavers and others whose stake changes; in the end the committee may be another one altogether.
-pub(super) fn membership(plan: &mut Plan, random: &mut Random) {
-    let first = *random.pick(&[4usize, 5, 7]);
-    let later = *random.pick(&[1usize, 2, 3, 4]);
-    let mut weights = vec![1_000u64; first];
-    weights.extend(vec![0; later]);
-    plan.sinners.clear();
-    plan.faults.retain(|fault| {
-        let members = fault.kind.validators();
-        members
-            .iter()
-            .all(|validator| usize::from(*validator) < first)
-    });
-    plan.epochs.length_ms = Some(random.between(2_000, 6_000));
-    reweigh(plan, weights);
-    for joiner in first..first + later {
-        plan.epochs.changes.push(ChangePlan {
-            at_ms: random.between(500, plan.faulty_ms / 2),
-            validator: u16::try_from(joiner).expect("few"),
-            stake: Some(random.between(300, 1_500)),
-        });
-    }
-    for validator in 0..first {
-        if random.chance(400_000) {
-            plan.epochs.changes.push(ChangePlan {
-                at_ms: random.between(plan.faulty_ms / 2, plan.faulty_ms),
-                validator: u16::try_from(validator).expect("few"),
-                stake: Some(*random.pick(&[0, 500, 2_000])),
-            });
-        }
-    }
 }

@@ -2,10 +2,11 @@
 
 use super::Scenario;
 use super::change::{
-    calm, catch_up, clocks, crashes, epochs, epochs_calm, far_behind, fast_path, fast_rounds,
-    gc_poison, heavy, isolated, lossy, membership, over_the_limit, partitions, power_loss,
-    slow_disk, split_votes, stolen_key, swarm, tiny, troubled, unheard_and_full, wan, weights,
+    calm, catch_up, clocks, crashes, far_behind, fast_path, fast_rounds, gc_poison, heavy,
+    isolated, lossy, over_the_limit, partitions, power_loss, slow_disk, split_votes, stolen_key,
+    tiny, troubled, unheard_and_full, wan, weights,
 };
+use super::epochs::{epochs, epochs_calm, membership, swarm};
 use super::standing::{amplified, coalition, flaky, sleepers, slow_lane};
 
 /// A scenario for one sin: whatever else goes wrong, every sinner commits this one.

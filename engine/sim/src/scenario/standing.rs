@@ -2,18 +2,15 @@
 
 use probity_core::ValidatorIndex;
 
-use super::change::{add, calm, count, even_network, reweigh};
-use crate::plan::{DiskPlan, Fault, FaultKind, Plan, ScoresPlan, Sinner};
+use super::change::{add_at, calm, count, disk, even_network, reweigh};
+use crate::plan::{FaultKind, Plan, ScoresPlan, Sinner};
 use crate::random::Random;
 
 /// A network on which whoever follows the rules is in time, and schedules every few rounds.
 fn prompt(plan: &mut Plan, random: &mut Random) {
     calm(plan, random);
     plan.network = even_network(20_000, 20_000 + random.below(1_000));
-    plan.disk = DiskPlan {
-        least_us: 200,
-        most_us: 400,
-    };
+    plan.disk = disk(200, 400);
     plan.clients.every_ms = 50;
     let schedule_rounds = *random.pick(&[4, 8, 16]);
     let committee = &mut plan.committee;
@@ -73,14 +70,7 @@ pub(super) fn flaky(plan: &mut Plan, random: &mut Random) {
             } else {
                 FaultKind::Pause { validator }
             };
-            add(
-                plan,
-                [Fault {
-                    at_ms,
-                    for_ms,
-                    kind,
-                }],
-            );
+            add_at(plan, (at_ms, for_ms), kind);
             at_ms += for_ms + random.between(100, 3_000);
         }
     }
@@ -96,14 +86,7 @@ pub(super) fn slow_lane(plan: &mut Plan, random: &mut Random) {
             extra_us,
         };
         let for_ms = plan.faulty_ms;
-        add(
-            plan,
-            [Fault {
-                at_ms: 0,
-                for_ms,
-                kind,
-            }],
-        );
+        add_at(plan, (0, for_ms), kind);
     }
 }
 
@@ -144,14 +127,7 @@ pub(super) fn amplified(plan: &mut Plan, random: &mut Random) {
             }
         };
         let for_ms = plan.faulty_ms;
-        add(
-            plan,
-            [Fault {
-                at_ms: 0,
-                for_ms,
-                kind,
-            }],
-        );
+        add_at(plan, (0, for_ms), kind);
     }
     plan.epochs.length_ms = Some(random.between(1_000, 2_500));
 }

@@ -14,6 +14,7 @@ use probity_core::{
 use super::{Event, World};
 use crate::amplification::Amplification;
 use crate::checker::Observation;
+use crate::seats::seat_of;
 
 /// Pause between two answers about an epoch's end to the same validator, in microseconds.
 const TELL_EVERY_US: u64 = 100_000;
@@ -23,10 +24,9 @@ pub(super) const FOLLOW_EVERY_US: u64 = 1_000_000;
 impl World {
     /// Which validator a member is.
     pub(super) fn seat(&self, committee: &Committee, member: ValidatorIndex) -> ValidatorIndex {
-        let key = committee.member(member).map(|member| member.key);
-        let at = self.keys.iter().position(|known| Some(*known) == key);
-        let at = at.expect("every member is a validator of the plan");
-        ValidatorIndex(u16::try_from(at).expect("at most 256"))
+        let member = committee.member(member);
+        let seat = member.and_then(|member| seat_of(&self.keys, &member.key));
+        seat.expect("every member is a validator of the plan")
     }
 
     /// The index of a validator in the epoch of a process.

@@ -8,7 +8,7 @@ use super::{Event, START, World};
 use crate::adversary::Hands;
 use crate::checker::Observation;
 use crate::network::Network;
-use crate::plan::FaultKind;
+use crate::plan::{Fault, FaultKind};
 
 /// How long the transport takes to report a link down or up.
 const NOTICE_US: u64 = 1_000_000;
@@ -24,29 +24,39 @@ impl World {
         self.trace.say(now, || {
             format!("fault: {:?} for {} ms", fault.kind, fault.for_ms)
         });
-        let count = u16::try_from(self.plan.validators()).expect("at most 256");
+        if let FaultKind::Flap { .. } = &fault.kind {
+            let apart = true;
+            self.schedule(now, Event::FlapTurns { fault: at, apart });
+            return;
+        }
+        self.trouble_processes(&fault);
+        self.trouble_network(&fault.kind);
+        self.schedule(now.plus_us(fault.for_ms * 1_000), Event::FaultEnds(at));
+    }
+
+    /// What a fault does to processes.
+    fn trouble_processes(&mut self, fault: &Fault) {
+        let for_ms = fault.for_ms;
         match &fault.kind {
             FaultKind::Crash { validator } => {
                 for process in self.of_validator[usize::from(*validator)].clone() {
-                    self.crash(process, fault.for_ms);
+                    self.crash(process, for_ms);
                 }
             }
             FaultKind::CrashAt {
                 validator,
                 boundary,
-            } => {
-                for process in self.of_validator[usize::from(*validator)].clone() {
-                    self.processes[process].crash_at = Some((*boundary, fault.for_ms));
-                }
-            }
+            } => self.each(*validator, |process| {
+                process.crash_at = Some((*boundary, for_ms));
+            }),
             FaultKind::PowerLoss => {
                 for process in 0..self.processes.len() {
-                    let down_ms = fault.for_ms + self.random.below(500);
+                    let down_ms = for_ms + self.random.below(500);
                     self.crash(process, down_ms);
                 }
             }
             FaultKind::Pause { validator } => {
-                self.pause(*validator, now.plus_us(fault.for_ms * 1_000));
+                self.pause(*validator, self.now.plus_us(for_ms * 1_000));
             }
             FaultKind::Slow {
                 validator,
@@ -58,33 +68,46 @@ impl World {
             FaultKind::WriteError { validator } => {
                 self.each(*validator, |process| process.fails_next_write = true);
             }
-            FaultKind::OneWay { from, to } => {
-                self.network.cut(|a, b| (a, b) == (*from, *to));
-            }
-            FaultKind::Split { left } => {
-                self.network.cut(Network::across(left));
-                self.schedule(now.plus_us(NOTICE_US), Event::Links);
-            }
-            FaultKind::SilentSplit { left } => self.network.cut(Network::across(left)),
-            FaultKind::Ring => self.network.cut(|a, b| !are_neighbours(a, b, count)),
-            FaultKind::Flap { .. } => {
-                self.schedule(
-                    now,
-                    Event::FlapTurns {
-                        fault: at,
-                        apart: true,
-                    },
-                );
-                return;
-            }
             FaultKind::StolenKey { validator } => {
                 for process in self.of_validator[usize::from(*validator)].clone() {
                     self.show_foreign(process);
                 }
             }
-            FaultKind::Storm { loss_ppm } => self.network.begin_storm(*loss_ppm),
+            FaultKind::OneWay { .. }
+            | FaultKind::Split { .. }
+            | FaultKind::SilentSplit { .. }
+            | FaultKind::Ring
+            | FaultKind::Flap { .. }
+            | FaultKind::Storm { .. } => {}
         }
-        self.schedule(now.plus_us(fault.for_ms * 1_000), Event::FaultEnds(at));
+    }
+
+    /// What a fault does to links.
+    fn trouble_network(&mut self, kind: &FaultKind) {
+        match kind {
+            FaultKind::OneWay { from, to } => {
+                self.network.cut(|a, b| (a, b) == (*from, *to));
+            }
+            FaultKind::Split { left } => {
+                self.network.cut(Network::across(left));
+                self.schedule(self.now.plus_us(NOTICE_US), Event::Links);
+            }
+            FaultKind::SilentSplit { left } => self.network.cut(Network::across(left)),
+            FaultKind::Ring => {
+                let count = u16::try_from(self.plan.validators()).expect("at most 256");
+                self.network.cut(|a, b| !are_neighbours(a, b, count));
+            }
+            FaultKind::Storm { loss_ppm } => self.network.begin_storm(*loss_ppm),
+            FaultKind::Crash { .. }
+            | FaultKind::CrashAt { .. }
+            | FaultKind::PowerLoss
+            | FaultKind::Pause { .. }
+            | FaultKind::Slow { .. }
+            | FaultKind::ClockJump { .. }
+            | FaultKind::WriteError { .. }
+            | FaultKind::StolenKey { .. }
+            | FaultKind::Flap { .. } => {}
+        }
     }
 
     fn pause(&mut self, validator: u16, until: Time) {
