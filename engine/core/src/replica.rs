@@ -121,7 +121,8 @@ pub struct Replica {
     /// What became of changes with the commit being output.
     change_outcomes: Vec<(Change, ChangeOutcome)>,
     ending: Option<Ending>,
-    /// The epoch's end by somebody else's account, while its last commit is not output here.
+    /// The epoch's end by somebody else's account, while its last commit is not output here; or once this epoch is
+    /// skipped, that of the next one.
     known_end: Option<Arc<EpochEnd>>,
     skipped: Vec<Slot>,
     /// The highest round of blocks that a commit or a collection grounded in this step.
@@ -171,6 +172,10 @@ impl Replica {
         next.last_ticket = self.last_ticket;
         next.durable = self.durable;
         next.pending = self.pending;
+        let known = self.known_end.iter().cloned();
+        next.known_end = known
+            .into_iter()
+            .find(|known| known.record.epoch == next.committee.epoch());
         next.step(now);
         next
     }

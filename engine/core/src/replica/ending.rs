@@ -190,7 +190,7 @@ impl Replica {
     /// not served any more, and the rest of this epoch is skipped. The commits between are never output here.
     ///
     /// Whether it was what it claims to be and this epoch's end is known.
-    pub fn handle_later_end(&mut self, now: Time, later: &EpochEnd) -> bool {
+    pub fn handle_later_end(&mut self, now: Time, later: &Arc<EpochEnd>) -> bool {
         let Some(end) = self.known_end.clone() else {
             return false;
         };
@@ -216,6 +216,8 @@ impl Replica {
             over: false,
         });
         self.finish(end);
+        // For the replica of that epoch.
+        self.known_end = Some(Arc::clone(later));
         self.settle(now);
         self.step(now);
         true

@@ -235,7 +235,8 @@ impl Replica {
         }
     }
 
-    /// R8, R13: no payload behind the frontier or under the brake.
+    /// R8, R13: no payload behind the frontier or under the brake. R32: nor in an epoch that is known to be over, where it
+    /// would be too late.
     fn payload_room(&self, round: Round) -> PayloadRoom {
         let last = self
             .last
@@ -249,7 +250,8 @@ impl Replica {
         sometimes!(BrakeByLag if lags && !behind);
         sometimes!(BehindFrontier if behind);
         let braked = (full || lags) && !planted!(BrakeDropped);
-        if braked || behind || self.is_ending() {
+        let is_over = self.is_ending() || self.known_end.is_some();
+        if braked || behind || is_over {
             PayloadRoom::Closed
         } else {
             PayloadRoom::Open

@@ -257,6 +257,13 @@ impl Hand {
         self.carry_out();
     }
 
+    /// Hands over the end of the epoch after this one; whether the rest of this one is skipped.
+    pub(crate) fn skip_to(&mut self, later: &Arc<EpochEnd>) -> bool {
+        let skips = self.replica.handle_later_end(self.now, later);
+        self.carry_out();
+        skips
+    }
+
     /// Lets time pass, stopping at every deadline on the way.
     pub(crate) fn wait_us(&mut self, us: u64) {
         let until = self.now.plus_us(us);

@@ -9,7 +9,8 @@ use probity_core::record::{RecordSource, RecordTable};
 use probity_core::testing::keypair;
 use probity_core::{
     Block, Change, ChangeOutcome, CommitIndex, Committee, EpochRule, EpochTerms, Link, Message,
-    Outcome, Payload, Profile, RecoverError, Recovered, Round, ValidatorIndex, VotedChanges,
+    Outcome, Payload, PayloadRoom, Profile, RecoverError, Recovered, Round, ValidatorIndex,
+    VotedChanges,
 };
 
 use crate::hand::{Hand, Store};
@@ -233,6 +234,37 @@ fn every_payload_in_flight_has_one_outcome() {
         }
     }
     assert!(came_back > 0, "some payload was in flight");
+}
+
+/// Validator 3 is shown the ends of two epochs, whose blocks nobody serves any more, and knows in the first block of the
+/// second one that it is over.
+#[test]
+fn who_skips_an_epoch_knows_how_the_next_one_has_ended() {
+    let mut lab = started();
+    let links = (0..3).flat_map(|peer| [(peer, 3), (3, peer)]);
+    lab.lost.extend(links);
+    advance_until(&mut lab, |lab| lab.hands[..3].iter().all(is_over));
+    lab.hands[..3].iter_mut().for_each(Hand::enter_next_epoch);
+    for (node, peer) in [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)] {
+        lab.hands[node].link(peer, Link::Down);
+        lab.hands[node].link(peer, Link::Up);
+    }
+    lab.settle();
+    advance_until(&mut lab, |lab| {
+        lab.hands[..3].iter().all(|hand| hand.ends.len() == 2)
+    });
+    let [first, second] = [0, 1].map(|at| Arc::clone(&lab.hand(0).ends[at]));
+    let late = &mut lab.hands[3];
+    late.hear(ValidatorIndex(0), &Message::EpochEnd(first.encode()));
+    assert!(late.skip_to(&second), "the second end holds");
+    assert_eq!(late.ends, [first]);
+    late.wanted.clear();
+    late.enter_next_epoch();
+    late.link(0, Link::Up);
+    late.wait_us(100_000);
+    let [(Round(1), PayloadRoom::Closed)] = late.wanted[..] else {
+        panic!("{:?}", late.wanted);
+    };
 }
 
 /// What a restart says again it says alike, and it says it of every payload that the store holds.

@@ -137,7 +137,7 @@ impl Core {
     }
 
     /// How the epoch after the running one ended, from a peer; the replica verifies it.
-    pub(super) fn take_later_end(&mut self, now: Time, from: &Peer, end: &EpochEnd) {
+    pub(super) fn take_later_end(&mut self, now: Time, from: &Peer, end: &Arc<EpochEnd>) {
         if !self.may_skip() {
             self.is_overtaken = true;
             return self.ask_end(from);

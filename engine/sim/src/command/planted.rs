@@ -119,16 +119,19 @@ mod with_bugs {
         })
     }
 
-    /// One in so many seeds is of scenario catch-up: only there is anybody far enough behind to be told what was committed.
-    const CATCH_UP_EVERY: u64 = 8;
+    /// Scenarios that come more often: only there is anybody out of reach of all others, or so far behind that it has to be
+    /// told what was committed.
+    const OFTEN: [&str; 2] = ["isolated", "catch-up"];
+    /// One in so many seeds is of one of them.
+    const OFTEN_EVERY: usize = 4;
 
-    /// The scenarios in turn, but for those of catch-up in between.
-    fn scenario_of(seed: u64) -> &'static str {
-        if seed % CATCH_UP_EVERY == CATCH_UP_EVERY - 1 {
-            return "catch-up";
+    /// The scenarios in turn, but for those that come more often in between.
+    fn scenario_of(seed: usize) -> &'static str {
+        let often = seed / OFTEN_EVERY;
+        if seed % OFTEN_EVERY == OFTEN_EVERY - 1 {
+            return OFTEN[often % OFTEN.len()];
         }
-        let turn = seed - seed / CATCH_UP_EVERY;
-        SCENARIOS[usize::try_from(turn).unwrap_or(0) % SCENARIOS.len()].name
+        SCENARIOS[(seed - often) % SCENARIOS.len()].name
     }
 
     /// One plan a seed; every decision is repeated by the reference.
@@ -137,7 +140,7 @@ mod with_bugs {
         let mut seed = 0;
         while (plans.len() as u64) < arguments.seeds {
             let given = arguments.scenario.as_deref();
-            let name = given.unwrap_or_else(|| scenario_of(seed));
+            let name = given.unwrap_or_else(|| scenario_of(usize::try_from(seed).unwrap_or(0)));
             let mut draws = Draws::of_scenario(name).map_err(Failure::usage)?;
             draws.faulty_ms = arguments.seconds * 1_000;
             draws.reference_every = 1;

@@ -70,8 +70,10 @@ impl World {
         let Some(taken) = self.processes[process].proposed.remove(&round) else {
             return;
         };
-        if matches!(outcome, Outcome::Sequenced { .. } | Outcome::Unknown) {
-            return;
+        match outcome {
+            Outcome::Sequenced { .. } => return,
+            Outcome::Unknown => return self.ask_again(process, &taken),
+            _ => {}
         }
         let now = self.now;
         let host = &mut self.processes[process];
@@ -82,6 +84,17 @@ impl World {
         // Not `with`: this is called while outputs are being carried out.
         if let Some(replica) = host.replica.as_mut() {
             replica.handle_pending(now, pending);
+        }
+    }
+
+    /// Who is told that nobody knows what became of a transaction of the healed cluster sends another one.
+    fn ask_again(&mut self, process: usize, lost: &[Bytes]) {
+        if self.liveness.awaits_one_of(lost) {
+            self.submitted += 1;
+            let fresh = transaction(self.submitted, self.now, 64);
+            let host = &mut self.processes[process];
+            host.known.insert(self.submitted);
+            host.queue.push_front(fresh);
         }
     }
 

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use probity_core::limits::{STALL_MIN_US, STALL_US};
 use probity_core::{Commit, Replica, Time, ValidatorIndex};
 
-use super::{Event, World};
+use super::{Event, World, number_of};
 use crate::application::Application;
 
 /// The phase after the faults.
@@ -69,6 +70,14 @@ impl Liveness {
         if self.unpunished.remove(&process).is_some() {
             self.look_whether_over();
         }
+    }
+
+    /// Whether one of these transactions is new.
+    pub(super) fn awaits_one_of(&self, transactions: &[Bytes]) -> bool {
+        let is_new = |number: u64| self.has_begun() && number >= self.first_fresh;
+        transactions
+            .iter()
+            .any(|t| number_of(t).is_some_and(is_new))
     }
 
     pub(super) fn note_committed(&mut self, now: Time, process: usize, fresh: Option<u64>) {
