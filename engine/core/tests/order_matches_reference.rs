@@ -5,7 +5,6 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -13,6 +12,10 @@ use probity_core::testing::{
     Chance, Committed, Committer, RandomDag, Verdict, delivery, reference_answer,
 };
 use probity_core::{Block, Path, Rule, Slot};
+
+mod seeds;
+
+use seeds::check_seeds;
 
 /// What a run of seeds has met, so that a generator gone dull fails the test.
 #[derive(Default)]
@@ -32,44 +35,11 @@ const MET: [&str; 7] = [
 
 #[test]
 fn the_order_is_that_of_the_reference() {
-    let seeds = seeds(0..20_000);
     let met = Met::default();
-    let next = AtomicU64::new(seeds.start);
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Relaxed);
-                    if seed >= seeds.end {
-                        return;
-                    }
-                    let named = NameSeed(seed);
-                    check_seed(seed, &met);
-                    std::mem::forget(named);
-                }
-            });
-        }
-    });
-    if seeds.end - seeds.start >= 20_000 {
+    let checked = check_seeds(0..20_000, |seed| check_seed(seed, &met));
+    if checked >= 20_000 {
         met.assert_rich();
     }
-}
-
-/// Says which seed it was when a check panics.
-struct NameSeed(u64);
-
-impl Drop for NameSeed {
-    fn drop(&mut self) {
-        eprintln!("failed at PROBITY_SEEDS={}..{}", self.0, self.0 + 1);
-    }
-}
-
-fn seeds(default: Range<u64>) -> Range<u64> {
-    let Ok(text) = std::env::var("PROBITY_SEEDS") else {
-        return default;
-    };
-    let (from, to) = text.split_once("..").expect("PROBITY_SEEDS is from..to");
-    from.parse().expect("from is a number")..to.parse().expect("to is a number")
 }
 
 fn check_seed(seed: u64, met: &Met) {

@@ -4,7 +4,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -16,6 +15,10 @@ use probity_core::{
     Block, Committee, Eligibility, FaultBounds, Mode, ReputationParams, Round, SlotOutcome,
     SlotStanding, Standing, ValidatorIndex,
 };
+
+mod seeds;
+
+use seeds::check_seeds;
 
 /// What a run of seeds has met, so that a generator gone dull fails the test.
 #[derive(Default)]
@@ -31,48 +34,15 @@ const MET: [&str; 5] = [
 
 #[test]
 fn the_scores_are_those_of_the_reference() {
-    let seeds = seeds(0..1_500);
     let met = Met::default();
-    let next = AtomicU64::new(seeds.start);
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Relaxed);
-                    if seed >= seeds.end {
-                        return;
-                    }
-                    let named = NameSeed(seed);
-                    check_seed(seed, &met);
-                    std::mem::forget(named);
-                }
-            });
-        }
-    });
-    if seeds.end - seeds.start >= 1_500 {
+    let checked = check_seeds(0..1_500, |seed| check_seed(seed, &met));
+    if checked >= 1_500 {
         for (name, count) in MET.iter().zip(&met.0) {
             let count = count.load(Relaxed);
             println!("{count} {name}");
             assert!(count >= 100, "{count} {name}");
         }
     }
-}
-
-/// Says which seed it was when a check panics.
-struct NameSeed(u64);
-
-impl Drop for NameSeed {
-    fn drop(&mut self) {
-        eprintln!("failed at PROBITY_SEEDS={}..{}", self.0, self.0 + 1);
-    }
-}
-
-fn seeds(default: Range<u64>) -> Range<u64> {
-    let Ok(text) = std::env::var("PROBITY_SEEDS") else {
-        return default;
-    };
-    let (from, to) = text.split_once("..").expect("PROBITY_SEEDS is from..to");
-    from.parse().expect("from is a number")..to.parse().expect("to is a number")
 }
 
 /// A small committee of unequal weights that makes a schedule every few rounds.

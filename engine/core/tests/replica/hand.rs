@@ -40,6 +40,35 @@ impl RecordSource for Store {
     }
 }
 
+/// A store that answers some reads otherwise: with what `read` says, unless it says nothing.
+pub(crate) struct Altered<'a, F> {
+    pub(crate) store: &'a Store,
+    pub(crate) read: F,
+}
+
+impl<F> RecordSource for Altered<'_, F>
+where
+    F: Fn(RecordTable, &[u8]) -> Option<Option<Bytes>>,
+{
+    type Error = std::convert::Infallible;
+
+    fn read(&self, table: RecordTable, key: &[u8]) -> Result<Option<Bytes>, Self::Error> {
+        match (self.read)(table, key) {
+            Some(answer) => Ok(answer),
+            None => self.store.read(table, key),
+        }
+    }
+
+    fn scan(
+        &self,
+        table: RecordTable,
+        from: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), Self::Error> {
+        self.store.scan(table, from, visit)
+    }
+}
+
 /// Which steps of an own block the hand takes by itself; the others wait for the test.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Takes {

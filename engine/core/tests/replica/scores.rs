@@ -1,5 +1,6 @@
 //! Scores and schedules outlive a restart, wherever it happens (R26 to R29, R36).
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use probity_core::{
 };
 
 use crate::draw::{block, block_with, equal_with_windows, genesis, refs, row};
-use crate::hand::{Hand, Store, Takes};
+use crate::hand::{Altered, Hand, Takes};
 
 const SHORT: ReputationParams = ReputationParams {
     score_rounds: 6,
@@ -132,28 +133,21 @@ fn who_equivocates_or_is_silent_leads_no_more() {
 }
 
 /// A store whose snapshot of the scores is another one, or none.
-struct Altered<'a> {
-    store: &'a Store,
-    snapshot: Option<Bytes>,
+fn with_snapshot(hand: &Hand, snapshot: Option<Bytes>) -> impl RecordSource<Error = Infallible> {
+    Altered {
+        store: hand.store(),
+        read: move |table, _: &[u8]| (table == RecordTable::Reputation).then(|| snapshot.clone()),
+    }
 }
 
-impl RecordSource for Altered<'_> {
-    type Error = std::convert::Infallible;
-
-    fn read(&self, table: RecordTable, key: &[u8]) -> Result<Option<Bytes>, Self::Error> {
-        if table == RecordTable::Reputation {
-            return Ok(self.snapshot.clone());
-        }
-        self.store.read(table, key)
-    }
-
-    fn scan(
-        &self,
-        table: RecordTable,
-        from: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), Self::Error> {
-        self.store.scan(table, from, visit)
+/// A store that has forgotten the commits below one.
+fn trimmed(hand: &Hand, first: u64) -> impl RecordSource<Error = Infallible> {
+    let gone = move |table, key: &[u8]| {
+        table == RecordTable::Commits && key < first.to_be_bytes().as_slice()
+    };
+    Altered {
+        store: hand.store(),
+        read: move |table, key: &[u8]| gone(table, key).then_some(None),
     }
 }
 
@@ -179,10 +173,7 @@ fn scores_are_replayed_from_an_older_snapshot_or_from_none() {
     assert!(snapshots.len() >= 5, "{} snapshots", snapshots.len());
     for snapshot in snapshots {
         let mut again = hand.clone();
-        let store = Altered {
-            store: hand.store(),
-            snapshot,
-        };
+        let store = with_snapshot(&hand, snapshot);
         again.restart_from(&store);
         assert_eq!(standings(&again), standings(&hand));
     }
@@ -195,62 +186,30 @@ fn the_scores_of_a_store_are_replayed_commit_by_commit() {
     let committee = equal_with_windows(4, SHORT);
     let mut hand = started(&committee);
     let mut seen = Vec::new();
-    let replay = |store: &Trimmed<'_>, seen: &mut Vec<CommitIndex>| {
+    let replay = |hand: &Hand, first, seen: &mut Vec<CommitIndex>| {
         seen.clear();
-        let found = replay_scores(store, &committee, &mut |c| seen.push(c.record.index));
+        let store = trimmed(hand, first);
+        let found = replay_scores(&store, &committee, &mut |c| seen.push(c.record.index));
         found.unwrap()
     };
-    assert!(replay(&Trimmed::of(&hand, 1), &mut seen).is_none());
+    assert!(replay(&hand, 1, &mut seen).is_none());
     let blocks = rounds(&committee, 24);
     for block in &blocks {
         feed(&mut hand, block, &blocks);
     }
-    let scores = replay(&Trimmed::of(&hand, 1), &mut seen).unwrap();
+    let scores = replay(&hand, 1, &mut seen).unwrap();
     assert_eq!(scores.standings(), standings(&hand));
     let all: Vec<_> = hand.commits.iter().map(|c| c.record.index).collect();
     assert_eq!(seen, all);
     // Retention keeps what comes after the snapshot.
     let snapshot = snapshot(&hand).unwrap();
     let index = u64::from_le_bytes(snapshot[2..10].try_into().unwrap());
-    let scores = replay(&Trimmed::of(&hand, index + 1), &mut seen).unwrap();
+    let scores = replay(&hand, index + 1, &mut seen).unwrap();
     assert_eq!(scores.standings(), standings(&hand));
     let after: Vec<_> = all.into_iter().filter(|i| i.0 > index).collect();
     assert_eq!(seen, after);
-    let one_more = replay_scores(&Trimmed::of(&hand, index + 2), &committee, &mut |_| {});
+    let one_more = replay_scores(&trimmed(&hand, index + 2), &committee, &mut |_| {});
     assert!(matches!(one_more, Err(RecoverError::Reputation(_))) || after.is_empty());
-}
-
-/// A store that has forgotten the commits below one.
-struct Trimmed<'a> {
-    store: &'a Store,
-    first: u64,
-}
-
-impl<'a> Trimmed<'a> {
-    fn of(hand: &'a Hand, first: u64) -> Self {
-        let store = hand.store();
-        Self { store, first }
-    }
-}
-
-impl RecordSource for Trimmed<'_> {
-    type Error = std::convert::Infallible;
-
-    fn read(&self, table: RecordTable, key: &[u8]) -> Result<Option<Bytes>, Self::Error> {
-        if table == RecordTable::Commits && key < self.first.to_be_bytes().as_slice() {
-            return Ok(None);
-        }
-        self.store.read(table, key)
-    }
-
-    fn scan(
-        &self,
-        table: RecordTable,
-        from: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), Self::Error> {
-        self.store.scan(table, from, visit)
-    }
 }
 
 #[test]
@@ -266,8 +225,7 @@ fn a_snapshot_that_contradicts_the_commits_is_refused() {
         ahead.take(block);
     }
     let load = |snapshot| {
-        let store = hand.store();
-        let store = Altered { store, snapshot };
+        let store = with_snapshot(&hand, snapshot);
         Recovered::load(&store, &committee, ValidatorIndex(0)).map(|_| ())
     };
     assert!(load(snapshot(&hand)).is_ok());

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use probity_core::record::{RecordSource, RecordTable};
+use probity_core::record::RecordTable;
 use probity_core::testing::keypair;
 use probity_core::{
     Block, Change, ChangeOutcome, CommitIndex, Committee, EpochRule, EpochTerms, Link, Message,
@@ -13,7 +13,7 @@ use probity_core::{
     VotedChanges,
 };
 
-use crate::hand::{Hand, Store};
+use crate::hand::{Altered, Hand};
 use crate::lab::Lab;
 
 const VALIDATORS: u16 = 4;
@@ -286,29 +286,6 @@ fn a_restart_in_the_tail_gives_no_payload_another_outcome() {
     }
 }
 
-/// A store that has lost what the sequence asked for.
-struct WithoutAgenda<'a>(&'a Store);
-
-impl RecordSource for WithoutAgenda<'_> {
-    type Error = std::convert::Infallible;
-
-    fn read(&self, table: RecordTable, key: &[u8]) -> Result<Option<Bytes>, Self::Error> {
-        if table == RecordTable::Agenda {
-            return Ok(None);
-        }
-        self.0.read(table, key)
-    }
-
-    fn scan(
-        &self,
-        table: RecordTable,
-        from: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), Self::Error> {
-        self.0.scan(table, from, visit)
-    }
-}
-
 /// Going on would make a chain that nobody else has.
 #[test]
 fn a_store_whose_agenda_does_not_make_the_next_epoch_that_its_last_commit_names_is_refused() {
@@ -320,7 +297,12 @@ fn a_store_whose_agenda_does_not_make_the_next_epoch_that_its_last_commit_names_
     let (committee, me) = (hand.committee(), ValidatorIndex(0));
     assert!(Recovered::load(hand.store(), committee, me).is_ok());
     let index = hand.commits.last().unwrap().index();
-    let refused = Recovered::load(&WithoutAgenda(hand.store()), committee, me);
+    // What the sequence asked for is lost.
+    let altered = Altered {
+        store: hand.store(),
+        read: |table, _: &[u8]| (table == RecordTable::Agenda).then_some(None),
+    };
+    let refused = Recovered::load(&altered, committee, me);
     let why = refused.map(|_| ()).unwrap_err();
     assert_eq!(why, RecoverError::NextEpoch(index));
 }
