@@ -12,6 +12,7 @@ use crate::commit::{CommitRecord, digest_of};
 use crate::committee::Committee;
 use crate::crypto::Digest;
 use crate::epoch::{Agenda, EpochEnd, Origin};
+use crate::evidence_file::EvidenceFileError;
 use crate::id::{CommitIndex, Round, ValidatorIndex};
 use crate::record::{
     ReadError, Record, RecordSource, RecordTable, commit_key, epoch_key, header_key, payload_key,
@@ -20,9 +21,11 @@ use crate::record::{
 use crate::reputation::{ReplayedCommit, Reputation, Scoring};
 use crate::verify::{Reject, VerifiedBlock, read_stored_header};
 
+mod epochs;
 mod scores;
 
-pub use scores::stored_scores;
+pub use epochs::{StoredEpoch, stored_epochs};
+pub use scores::{replay_scores, stored_scores};
 
 /// What a store says about the past: the last commit, the blocks above the gc round, the last own header.
 #[derive(Clone, Debug, Default)]
@@ -136,26 +139,6 @@ impl Recovered {
         }
     }
 
-    /// The committee of the newest epoch that a store knows, from that of the first epoch.
-    ///
-    /// # Errors
-    /// When the store fails, or an end in it does not follow from the epoch before.
-    pub fn newest_committee<S: RecordSource>(
-        source: &S,
-        first: &Arc<Committee>,
-    ) -> Result<Arc<Committee>, RecoverError<S::Error>> {
-        let mut committee = Arc::clone(first);
-        while let Some(end) = read_end(source, committee.epoch())? {
-            if !end.verify(&committee) {
-                return Err(RecoverError::OtherChain);
-            }
-            committee = end
-                .next_committee(&committee)
-                .map_err(|_| RecoverError::OtherChain)?;
-        }
-        Ok(committee)
-    }
-
     /// The agenda to go on with.
     pub(crate) fn agenda(&self, committee: &Arc<Committee>) -> Agenda {
         match &self.agenda {
@@ -252,9 +235,9 @@ fn last_commit<S: RecordSource>(
         return Ok(None);
     };
     let tip: [u8; 8] = tip.as_ref().try_into().map_err(|_| RecoverError::Tip)?;
-    let (record, digest) =
-        read_commit(source, CommitIndex(u64::from_le_bytes(tip)))?.ok_or(RecoverError::Tip)?;
-    Ok(Some((record, digest)))
+    let index = CommitIndex(u64::from_le_bytes(tip));
+    let last = read_commit(source, index)?;
+    last.map(Some).ok_or(RecoverError::Missing(index))
 }
 
 fn read_commit<S: RecordSource>(
@@ -302,32 +285,6 @@ fn recent_commits<S: RecordSource>(
     Ok(committed)
 }
 
-/// Replays the scores of the stored commits, and shows each commit to `visit`; `None` when there is no commit. It begins
-/// with the epoch's first commit, or after the stored snapshot when retention has removed earlier ones (R31).
-///
-/// # Errors
-/// When the store fails, belongs to another chain, or contradicts itself.
-pub fn replay_scores<S: RecordSource>(
-    source: &S,
-    committee: &Arc<Committee>,
-    visit: &mut dyn FnMut(ReplayedCommit<'_>),
-) -> Result<Option<Scoring>, RecoverError<S::Error>> {
-    match read(source, RecordTable::Epoch, &epoch_key(committee.epoch()))? {
-        Some(chain) if chain.as_ref() == committee.chain().as_bytes() => {}
-        Some(_) => return Err(RecoverError::OtherChain),
-        None => return Recovered::load_fresh(source).map(|_| None),
-    }
-    let Some((last, _)) = last_commit(source, committee)? else {
-        return Ok(None);
-    };
-    let start = match before_first(source, committee, &last) {
-        Ok(before) => (before, Reputation::new(Arc::clone(committee))),
-        Err(RecoverError::Reputation(_)) => snapshot(source, committee, &last)?,
-        Err(other) => return Err(other),
-    };
-    replay_after(source, start, &last, visit).map(Some)
-}
-
 /// Scores and schedules after the last commit: the snapshot's, and the commits after it replayed.
 fn replay<S: RecordSource>(
     source: &S,
@@ -368,12 +325,12 @@ fn replay_after<S: RecordSource>(
     let mut scores = Scoring { reputation };
     let epoch = scores.committee().epoch();
     for index in (done.0 + 1..=last.index.0).map(CommitIndex) {
-        let (record, _) = read_commit(source, index)?.ok_or(RecoverError::Reputation(index))?;
+        let (record, _) = read_commit(source, index)?.ok_or(RecoverError::Missing(index))?;
         let mut headers = Vec::with_capacity(record.blocks.len());
         for (block, _) in &record.blocks {
             let key = header_key(epoch, block);
             let bytes = read(source, RecordTable::Headers, &key)?;
-            let bytes = bytes.ok_or(RecoverError::Reputation(index))?;
+            let bytes = bytes.ok_or(RecoverError::Missing(index))?;
             let (found, header) = read_stored_header(&bytes).map_err(RecoverError::Block)?;
             if found != *block {
                 return Err(RecoverError::Reputation(index));
@@ -411,7 +368,7 @@ fn before_first<S: RecordSource>(
     while first.previous != *committee.chain() {
         let before = CommitIndex(first.index.0.saturating_sub(1));
         let found = read_commit(source, before)?;
-        (first, _) = found.ok_or(RecoverError::Reputation(before))?;
+        (first, _) = found.ok_or(RecoverError::Missing(before))?;
     }
     Ok(CommitIndex(first.index.0.saturating_sub(1)))
 }
@@ -451,20 +408,24 @@ pub enum RecoverError<E> {
     OtherChain,
     /// The store belongs to another validator.
     OtherValidator(ValidatorIndex),
-    /// The last commit is missing or not the one named.
+    /// The number of the last commit is damaged, or a commit has another number than its key says.
     Tip,
     /// The record before this one is not the one it chains to.
     BrokenChain(CommitIndex),
-    /// The scores after this commit are missing, or not those that its record names.
+    /// This commit or one of its blocks is not in the store, where retention may have removed it.
+    Missing(CommitIndex),
+    /// The scores after this commit are not those that its record names.
     Reputation(CommitIndex),
     /// A stored block or proof is damaged.
     Block(Reject),
     /// A stored commit or own header is damaged.
     Commit(DecodeError),
+    /// The stored proofs of equivocation make no file.
+    Evidence(EvidenceFileError),
 }
 
 impl<E> RecoverError<E> {
-    fn from_read(error: ReadError<E>) -> Self {
+    pub(crate) fn from_read(error: ReadError<E>) -> Self {
         match error {
             ReadError::Store(error) => Self::Store(error),
             ReadError::Damaged(reject) => Self::Block(reject),
@@ -485,15 +446,22 @@ impl<E: fmt::Display> fmt::Display for RecoverError<E> {
                     "the store belongs to validator {author} of this committee"
                 )
             }
-            Self::Tip => f.write_str("the last commit is missing from the store"),
+            Self::Tip => f.write_str("the stored number of the last commit is damaged"),
             Self::BrokenChain(index) => {
                 write!(f, "commit {index} does not chain to the one before it")
+            }
+            Self::Missing(index) => {
+                write!(
+                    f,
+                    "commit {index} or one of its blocks is missing from the store"
+                )
             }
             Self::Reputation(index) => {
                 write!(f, "the scores after commit {index} cannot be replayed")
             }
             Self::Block(reject) => write!(f, "a stored block or proof is damaged: {reject}"),
             Self::Commit(error) => write!(f, "a stored record is damaged: {error}"),
+            Self::Evidence(error) => write!(f, "the stored evidence: {error}"),
         }
     }
 }
