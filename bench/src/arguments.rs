@@ -89,16 +89,19 @@ pub(crate) struct ExplainArguments {
     /// The node's storage.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
-    /// The committee that it belongs to.
+    /// The committee of the network's first epoch, as `init` wrote it.
     #[arg(long, value_name = "FILE.toml")]
     pub(crate) committee: PathBuf,
-    /// List the rounds and slots that moved this one's score.
+    /// Which epoch; by default the one that began last.
+    #[arg(long, value_name = "N")]
+    pub(crate) epoch: Option<u64>,
+    /// List the rounds and slots that moved this one's score, by its place in the epoch's committee.
     #[arg(long, value_name = "V")]
     pub(crate) validator: Option<u16>,
     /// Of those rounds, only these; END left out.
     #[arg(long, value_name = "FIRST..END", value_parser = rounds, requires = "validator")]
     pub(crate) rounds: Option<Range<u32>>,
-    /// Draw scores and weights over leader rounds there.
+    /// Draw scores and weights over the time of all epochs there.
     #[arg(long, value_name = "FILE.svg")]
     pub(crate) plot: Option<PathBuf>,
 }
@@ -163,7 +166,7 @@ pub(crate) struct LocalOptions {
     /// Write the result there as one JSON object.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
-    /// Draw scores and weights over leader rounds there, as validator 0 has stored them.
+    /// Draw scores and weights over the time of all epochs there, as validator 0 has stored them.
     #[arg(long, value_name = "FILE.svg")]
     pub(crate) plot: Option<PathBuf>,
 }

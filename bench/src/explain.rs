@@ -4,9 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use probity::CommitteeFile;
-use probity_core::Committee;
-use probity_explain::{History, details, plot, table};
+use probity::{CommitteeFile, Error, StoredEpoch};
+use probity_core::crypto::PublicKey;
+use probity_core::{Committee, ValidatorIndex};
+use probity_explain::{History, Timeline, details, plot, summary, table};
 use probity_storage::{LmdbStorage, Storage, StorageError};
 
 use crate::Failure;
@@ -14,38 +15,45 @@ use crate::arguments::ExplainArguments;
 
 pub(crate) fn run(arguments: &ExplainArguments) -> Result<(), Failure> {
     let file = CommitteeFile::load(&arguments.committee).map_err(Failure::fault)?;
-    let committee = Arc::new(file.committee().map_err(Failure::fault)?);
-    let validators = committee.size();
-    if let Some(asked) = arguments
-        .validator
-        .filter(|v| usize::from(*v) >= validators)
-    {
-        let why = format!("there is no validator {asked}; the committee has {validators}");
-        return Err(Failure::Usage(why));
-    }
+    let first = Arc::new(file.committee().map_err(Failure::fault)?);
+    let names = file.validators.iter();
+    let names = names.map(|validator| (validator.signing_key, validator.name.clone()));
     let storage = open(&arguments.data)?;
-    let history = history(&storage, &committee)?;
-    print!("{}", table(&history));
-    let asked = arguments.validator.map(usize::from);
-    if let Some(standing) = asked.and_then(|v| history.standings().get(v)) {
+    let replayed = Replayed::of(&storage, (&first, names.collect()), arguments.epoch)?;
+    let (timeline, history) = (&replayed.timeline, replayed.asked()?);
+    let standing = arguments
+        .validator
+        .map(|asked| standing_of(history, asked))
+        .transpose()?;
+    print!("{}", table(timeline, history));
+    if let Some(standing) = standing.flatten() {
         let rounds = arguments.rounds.as_ref();
-        print!("\n{}", details(&history, standing, rounds));
+        print!("\n{}", details(history, standing, rounds));
+    }
+    if timeline.epochs().len() > 1 {
+        print!("\n{}", summary(timeline));
     }
     if let Some(path) = &arguments.plot {
         let title = format!("Reputation, as stored in {}", arguments.data.display());
-        write_plot(&history, &title, path)?;
+        write_plot(timeline, &title, path)?;
     }
     Ok(())
 }
 
-/// Draws the scores that a validator of a run that has ended has stored.
+/// Draws the scores that a validator of a run that has ended has stored. `first` is the committee of the first epoch.
 pub(crate) fn plot_stored(
     storage: &Arc<dyn Storage>,
-    committee: &Arc<Committee>,
+    first: &Arc<Committee>,
     path: &Path,
 ) -> Result<(), Failure> {
-    let history = history(storage, committee)?;
-    write_plot(&history, "Reputation, as validator 0 has stored it", path)
+    let name = |index: ValidatorIndex| {
+        let member = first.member(index)?;
+        Some((member.key, format!("validator-{index}")))
+    };
+    let names = first.indices().filter_map(name).collect();
+    let replayed = Replayed::of(storage, (first, names), None)?;
+    let title = "Reputation, as validator 0 has stored it";
+    write_plot(&replayed.timeline, title, path)
 }
 
 /// Opens what a node has stored. Only one process can have it open, so the node must not be running.
@@ -61,99 +69,117 @@ fn open(dir: &Path) -> Result<Arc<dyn Storage>, Failure> {
     }
 }
 
-fn history(storage: &Arc<dyn Storage>, committee: &Arc<Committee>) -> Result<History, Failure> {
-    let mut history = History::default();
-    let scores = probity::replay_scores(storage, committee, &mut |commit| history.note(commit));
-    if let Some(scores) = scores.map_err(Failure::fault)? {
-        history.end(scores.standings());
-    }
-    Ok(history)
+/// All epochs of a storage, as far as their commits are still there.
+struct Replayed {
+    timeline: Timeline,
+    /// The epoch that was asked for, or else the one that began last.
+    epoch: u64,
+    /// Why there are no scores of it.
+    missing: Option<Error>,
 }
 
-fn write_plot(history: &History, title: &str, path: &Path) -> Result<(), Failure> {
-    let svg = plot(history, title).map_err(Failure::fault)?;
+impl Replayed {
+    /// Each epoch is replayed from its own committee, which follows from the end of the one before.
+    fn of(
+        storage: &Arc<dyn Storage>,
+        (first, names): (&Arc<Committee>, Vec<(PublicKey, String)>),
+        asked: Option<u64>,
+    ) -> Result<Self, Failure> {
+        let mut replayed = Self {
+            timeline: Timeline::new(names),
+            epoch: asked.unwrap_or(0),
+            missing: None,
+        };
+        for stored in probity::stored_epochs(storage, first) {
+            let StoredEpoch { committee, end } = stored.map_err(Failure::fault)?;
+            let history = replayed.timeline.epoch(&committee);
+            let is_newest = end.is_none();
+            if let Some(end) = &end {
+                history.end(end);
+            }
+            if asked.is_none() && is_newest {
+                replayed.epoch = committee.epoch();
+            }
+            let wanted = asked.map_or(is_newest, |asked| asked == committee.epoch());
+            let note = &mut |commit: probity_core::ReplayedCommit<'_>| history.note(commit);
+            match probity::replay_scores(storage, &committee, note) {
+                Ok(Some(scores)) if wanted => history.explain(&scores),
+                Ok(Some(scores)) => history.close(&scores),
+                Ok(None) => {}
+                Err(removed @ Error::EpochRemoved { .. }) => {
+                    replayed.missing = wanted.then_some(removed).or(replayed.missing);
+                }
+                Err(other) => return Err(Failure::fault(other)),
+            }
+        }
+        Ok(replayed)
+    }
+
+    /// The epoch that is explained.
+    fn asked(&self) -> Result<&History, Failure> {
+        let epoch = self.epoch;
+        let newest = self.timeline.epochs().last().map_or(0, History::epoch);
+        let Some(history) = self.timeline.of_epoch(epoch) else {
+            return Err(Failure::Usage(format!(
+                "epoch {epoch} has not begun here; the newest epoch is {newest}"
+            )));
+        };
+        let held = self.held();
+        if let Some(missing) = &self.missing {
+            return Err(Failure::Fault(format!("{missing}; {held}")));
+        }
+        // Of the newest one there may be no commit yet.
+        if history.last().is_none() && epoch < newest {
+            return Err(Failure::Fault(format!(
+                "no commit of epoch {epoch} is stored here: the node joined later, or left that epoch without \
+                 its commits; ask another validator; {held}"
+            )));
+        }
+        Ok(history)
+    }
+
+    /// Which epochs could be asked for.
+    fn held(&self) -> String {
+        let scored = self.timeline.epochs().iter();
+        let scored = scored.filter(|history| history.last().is_some());
+        let mut runs: Vec<(u64, u64)> = Vec::new();
+        for epoch in scored.map(History::epoch) {
+            match runs.last_mut() {
+                Some((_, last)) if *last + 1 == epoch => *last = epoch,
+                _ => runs.push((epoch, epoch)),
+            }
+        }
+        let words = |(first, last): &(u64, u64)| match first == last {
+            true => first.to_string(),
+            false => format!("{first} to {last}"),
+        };
+        match runs.len() {
+            0 => "no epoch's scores are held here".to_owned(),
+            _ => {
+                let words: Vec<String> = runs.iter().map(words).collect();
+                format!("held here are the scores of epochs {}", words.join(", "))
+            }
+        }
+    }
+}
+
+/// A validator's standing in an epoch; none before its first commit.
+fn standing_of(history: &History, asked: u16) -> Result<Option<&probity_core::Standing>, Failure> {
+    let (validators, epoch) = (history.validators(), history.epoch());
+    if usize::from(asked) >= validators {
+        let why = format!(
+            "there is no validator {asked}; the committee of epoch {epoch} has {validators}"
+        );
+        return Err(Failure::Usage(why));
+    }
+    Ok(history.standings().get(usize::from(asked)))
+}
+
+fn write_plot(timeline: &Timeline, title: &str, path: &Path) -> Result<(), Failure> {
+    let svg = plot(timeline, title).map_err(Failure::fault)?;
     fs::write(path, svg)
         .map_err(|why| Failure::Fault(format!("cannot write {}: {why}", path.display())))
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::PathBuf;
-
-    use clap::Parser as _;
-
-    use super::*;
-    use crate::arguments::{Arguments, Command};
-    use crate::cluster::{Cluster, Next, Plan, next_commit};
-
-    /// Validators that have committed a few rounds and were stopped.
-    fn stopped(line: &str) -> Cluster {
-        let words = ["probity-bench", "local", "--transport", "memory"].into_iter();
-        let Command::Local(options) =
-            Arguments::parse_from(words.chain(line.split_whitespace())).into_command()
-        else {
-            panic!("not local");
-        };
-        let plan = Plan::new(&options).unwrap_or_else(|why| panic!("{why:?}"));
-        let cluster = plan.start().unwrap_or_else(|why| panic!("{why:?}"));
-        let mut commits = cluster.nodes[0].commits_after(cluster.after);
-        loop {
-            let patience = std::time::Duration::from_secs(60);
-            let Next::Commit(commit) = next_commit(&mut commits, patience) else {
-                panic!("no commit");
-            };
-            if commit.record.leader.round.0 >= 12 {
-                break;
-            }
-        }
-        cluster.stop();
-        cluster
-    }
-
-    #[test]
-    fn what_a_run_in_memory_has_stored_is_replayed_and_drawn() {
-        let home = tempfile::tempdir().unwrap();
-        let cluster = stopped("--storage memory --validators 4");
-        let path = home.path().join("plot.svg");
-        plot_stored(cluster.storage(), &cluster.committee, &path).unwrap();
-        let svg = fs::read_to_string(path).unwrap();
-        assert!(svg.contains("voting weight") && svg.contains("leader round"));
-        let history = history(cluster.storage(), &cluster.committee).unwrap();
-        assert_eq!(history.standings().len(), 4);
-        assert!(history.standings()[0].scored_rounds >= 9);
-    }
-
-    #[test]
-    fn a_directory_of_a_stopped_node_is_explained_and_that_of_a_running_one_is_not() {
-        let home = tempfile::tempdir().unwrap();
-        let dir = home.path().join("cluster");
-        let cluster = stopped(&format!("--validators 1 --data {}", dir.display()));
-        let explain = |data: PathBuf, validator| {
-            run(&ExplainArguments {
-                data,
-                committee: dir.join("committee.toml"),
-                validator,
-                rounds: None,
-                plot: Some(home.path().join("plot.svg")),
-            })
-        };
-        let data = dir.join("data/node-0");
-        let refused = |result, words: &str| match result {
-            Err(Failure::Fault(why) | Failure::Usage(why)) => {
-                assert!(why.contains(words), "{why}");
-            }
-            Ok(()) => panic!("not refused, but should be for: {words}"),
-        };
-        refused(explain(data.clone(), None), "stop its node first");
-        drop(cluster);
-        // The thread that waited for the node's end may hold the storage a moment longer.
-        let asked = std::time::Instant::now();
-        while explain(data.clone(), Some(0)).is_err() {
-            assert!(asked.elapsed() < std::time::Duration::from_secs(60));
-            std::thread::yield_now();
-        }
-        assert!(home.path().join("plot.svg").exists());
-        refused(explain(data, Some(1)), "the committee has 1");
-        refused(explain(dir.join("nowhere"), None), "no storage");
-    }
-}
+mod tests;

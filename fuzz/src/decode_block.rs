@@ -4,14 +4,15 @@ use bytes::Bytes;
 use probity_core::limits::{PAYLOAD_BYTES_MAX, PAYLOAD_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
 use probity_core::record::{RecordSource, RecordTable, read_block};
 use probity_core::{
-    Block, CommitRecord, Payload, Proposal, Rejected, VerifiedBlock, digest_of, verify_block,
+    Block, CommitRecord, EvidenceFile, Payload, Proposal, Rejected, VerifiedBlock, digest_of,
+    verify_block,
 };
 
 use crate::committee::{MostAccepted, committee};
 use crate::sign_anew::{Describe, SignedAnew, sign_anew};
 use crate::{bounded, check_message};
 
-/// Judges `data` as a block, as a message and as a commit record.
+/// Judges `data` as a block, as a message, as a commit record and as an evidence file.
 ///
 /// - Nothing panics, whatever the bytes are.
 /// - A block that is accepted keeps R4 and re-encodes to the same bytes (R2).
@@ -24,6 +25,7 @@ pub fn decode_block(data: &[u8]) {
     let bytes = Bytes::copy_from_slice(data);
     check_message(&bytes);
     check_record(&bytes);
+    check_evidence_file(&bytes);
     if let Ok(verified) = verify(&bytes) {
         check_accepted(verified.block(), &bytes);
     }
@@ -50,6 +52,18 @@ fn check_record(bytes: &Bytes) {
             "a record re-encodes to other bytes"
         );
         assert_eq!(record.digest(), digest_of(bytes));
+    }
+}
+
+/// An evidence file that decodes has one encoding; whether it holds is a matter of signatures.
+fn check_evidence_file(bytes: &Bytes) {
+    if let Ok(file) = bounded(bytes.len(), || EvidenceFile::decode(bytes)) {
+        assert_eq!(file.encode(), *bytes, "an evidence file");
+        // Nobody here has signed anything, so there is nothing to prove.
+        assert!(
+            file.verify(committee()).is_err(),
+            "unsigned bytes prove something"
+        );
     }
 }
 

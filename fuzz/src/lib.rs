@@ -7,7 +7,7 @@
 //!
 //! | target | what the bytes become |
 //! |---|---|
-//! | `decode_block` | a block, a message or a commit record as a peer or the disk gives it |
+//! | `decode_block` | a block, a message or a commit record as a peer or the disk gives it, or an evidence file |
 //! | `decode_frame` | a byte stream of a link |
 //! | `verify_block` | a block with some faults, against R4 said once more |
 //! | `signatures` | strange signatures among honest ones: single, batch, second library |

@@ -6,8 +6,8 @@ use probity_core::block::genesis_ref;
 use probity_core::crypto::Digest;
 use probity_core::limits::PAYLOAD_TRANSACTIONS_MAX;
 use probity_core::{
-    BlockRef, COMMIT_RECORD_VERSION, CommitIndex, CommitRecord, Header, PROTOCOL_VERSION, Payload,
-    Proposal, Reject, Round, ValidatorIndex, verify_block,
+    BlockRef, COMMIT_RECORD_VERSION, CommitIndex, CommitRecord, EvidenceFile, Header,
+    PROTOCOL_VERSION, Payload, Proposal, Reject, Round, ValidatorIndex, verify_block,
 };
 use probity_fuzz::bounded;
 use probity_fuzz::committee::{INVALID, MostAccepted, committee, keypair};
@@ -28,6 +28,37 @@ fn a_block_of_empty_transactions_is_verified_in_bounded_memory() {
         let refused = verify_block(&block(&transactions), committee(), &MostAccepted);
         assert_eq!(refused.unwrap_err().reject, Reject::Transaction(at));
         transactions[at] = b"";
+    }
+}
+
+/// Ends of epochs and epochs with proofs that are announced and not there, or as small as they can be.
+#[test]
+fn an_evidence_file_that_announces_much_takes_bounded_memory() {
+    let head = |ends: u32| {
+        let mut bytes = BytesMut::from(&b"probevid"[..]);
+        bytes.put_u16_le(2);
+        bytes.put_bytes(0, 32);
+        bytes.put_u32_le(ends);
+        bytes
+    };
+    let mut announced = head(2_000_000);
+    announced.put_bytes(0, 1 << 20);
+    let mut short_ends = head(8_000);
+    for _ in 0..8_000 {
+        short_ends.put_u32_le(128);
+        short_ends.put_bytes(7, 128);
+    }
+    let mut one_proof_each = head(0);
+    one_proof_each.put_u32_le(5_000);
+    for epoch in 0..5_000 {
+        one_proof_each.put_u64_le(epoch);
+        one_proof_each.put_u32_le(1);
+        one_proof_each.put_bytes(1, 198);
+    }
+    for bytes in [announced, short_ends, one_proof_each] {
+        let bytes = bytes.freeze();
+        let decoded = bounded(bytes.len(), || EvidenceFile::decode(&bytes));
+        assert!(decoded.is_err(), "{} bytes", bytes.len());
     }
 }
 

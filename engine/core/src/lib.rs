@@ -113,14 +113,18 @@ pub use epoch::{
     Authority, Change, ChangeOutcome, ChangeRequest, Charter, DecidedChange, EpochEnd, EpochNotes,
     EpochRule, EpochTerms, FixedCommittee, Origin, Roster, RosterError, Seat, VotedChanges,
 };
-pub use evidence_file::{EvidenceFault, EvidenceFile, EvidenceFileError};
+pub use evidence_file::{
+    Accusation, EpochEvidence, EvidenceFault, EvidenceFile, EvidenceFileError,
+};
 pub use finality::CommitCertificate;
 pub use id::{CommitIndex, IdMap, Round, Time, ValidatorIndex};
 pub use input::{Delivery, Intake, Link, Pending};
 pub use message::Message;
 pub use order::Path;
 pub use output::{Halt, Outcome, Output, PayloadRoom, PersistTicket};
-pub use recover::{RecoverError, Recovered, replay_scores, stored_scores};
+pub use recover::{
+    RecoverError, Recovered, StoredEpoch, replay_scores, stored_epochs, stored_scores,
+};
 pub use replica::{ProposalContent, Replica, ReplicaConfig, ReplicaStatus};
 pub use reputation::{
     Eligibility, Leading, Mark, ONE, ReplayedCommit, ReputationParams, RoundStanding, Scoring,

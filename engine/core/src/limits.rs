@@ -107,8 +107,10 @@ pub const CATCH_UP_PEER_BLOCKS_MAX: usize = 512;
 pub const CATCH_UP_WRITES_MAX: u64 = 8;
 /// Equivocation proofs kept about one validator in one epoch (R12); one of them is enough to slash it.
 pub const EVIDENCE_AUTHOR_MAX: usize = 8;
-/// Equivocation proofs in one evidence file: as many as one validator keeps.
+/// Equivocation proofs of one epoch in an evidence file: as many as one validator keeps.
 pub const EVIDENCE_FILE_MAX: usize = VALIDATORS_MAX * EVIDENCE_AUTHOR_MAX;
+/// Bytes of an evidence file; nearly all of them are ends of epochs, one a past epoch, of some kilobytes each.
+pub const EVIDENCE_FILE_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 // ---- Time, in microseconds of the core's clock ----
 

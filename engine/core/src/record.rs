@@ -92,6 +92,23 @@ pub trait RecordSource {
     ) -> Result<(), Self::Error>;
 }
 
+impl<S: RecordSource> RecordSource for &S {
+    type Error = S::Error;
+
+    fn read(&self, table: RecordTable, key: &[u8]) -> Result<Option<Bytes>, Self::Error> {
+        S::read(self, table, key)
+    }
+
+    fn scan(
+        &self,
+        table: RecordTable,
+        from: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), Self::Error> {
+        S::scan(self, table, from, visit)
+    }
+}
+
 /// The key of a round's first record in [`RecordTable::Headers`] and [`RecordTable::Payloads`].
 #[must_use]
 pub fn round_key(epoch: u64, round: Round) -> Bytes {

@@ -19,11 +19,13 @@ use crate::record::{
 use crate::reputation::{ReplayedCommit, Reputation, Scoring};
 use crate::verify::{Reject, VerifiedBlock, read_stored_header};
 
+mod epochs;
 mod error;
 mod scores;
 
+pub use epochs::{StoredEpoch, stored_epochs};
 pub use error::RecoverError;
-pub use scores::stored_scores;
+pub use scores::{replay_scores, stored_scores};
 
 /// What a store says about the past: the last commit, the blocks above the gc round, the last own header.
 #[derive(Clone, Debug, Default)]
@@ -138,26 +140,6 @@ impl Recovered {
             ends: ends.iter().map(Record::epoch_end).collect(),
             ..Self::default()
         }
-    }
-
-    /// The committee of the newest epoch that a store knows, from that of the first epoch.
-    ///
-    /// # Errors
-    /// When the store fails, or an end in it does not follow from the epoch before.
-    pub fn newest_committee<S: RecordSource>(
-        source: &S,
-        first: &Arc<Committee>,
-    ) -> Result<Arc<Committee>, RecoverError<S::Error>> {
-        let mut committee = Arc::clone(first);
-        while let Some(end) = read_end(source, committee.epoch())? {
-            if !end.verify(&committee) {
-                return Err(RecoverError::OtherChain);
-            }
-            committee = end
-                .next_committee(&committee)
-                .map_err(|_| RecoverError::OtherChain)?;
-        }
-        Ok(committee)
     }
 
     /// The agenda to go on with.
@@ -275,9 +257,9 @@ fn last_commit<S: RecordSource>(
         return Ok(None);
     };
     let tip: [u8; 8] = tip.as_ref().try_into().map_err(|_| RecoverError::Tip)?;
-    let (record, digest) =
-        read_commit(source, CommitIndex(u64::from_le_bytes(tip)))?.ok_or(RecoverError::Tip)?;
-    Ok(Some((record, digest)))
+    let index = CommitIndex(u64::from_le_bytes(tip));
+    let last = read_commit(source, index)?;
+    last.map(Some).ok_or(RecoverError::Missing(index))
 }
 
 fn read_commit<S: RecordSource>(
@@ -325,32 +307,6 @@ fn recent_commits<S: RecordSource>(
     Ok(committed)
 }
 
-/// Replays the scores of the stored commits, and shows each commit to `visit`; `None` when there is no commit. It begins
-/// with the epoch's first commit, or after the stored snapshot when retention has removed earlier ones (R31).
-///
-/// # Errors
-/// When the store fails, belongs to another chain, or contradicts itself.
-pub fn replay_scores<S: RecordSource>(
-    source: &S,
-    committee: &Arc<Committee>,
-    visit: &mut dyn FnMut(ReplayedCommit<'_>),
-) -> Result<Option<Scoring>, RecoverError<S::Error>> {
-    match read(source, RecordTable::Epoch, &epoch_key(committee.epoch()))? {
-        Some(chain) if chain.as_ref() == committee.chain().as_bytes() => {}
-        Some(_) => return Err(RecoverError::OtherChain),
-        None => return Recovered::load_fresh(source).map(|_| None),
-    }
-    let Some((last, _)) = last_commit(source, committee)? else {
-        return Ok(None);
-    };
-    let start = match before_first(source, committee, &last) {
-        Ok(before) => (before, Reputation::new(Arc::clone(committee))),
-        Err(RecoverError::Reputation(_)) => snapshot(source, committee, &last)?,
-        Err(other) => return Err(other),
-    };
-    replay_after(source, start, &last, visit).map(Some)
-}
-
 /// Scores and schedules after the last commit: the snapshot's, and the commits after it replayed.
 fn replay<S: RecordSource>(
     source: &S,
@@ -391,12 +347,12 @@ fn replay_after<S: RecordSource>(
     let mut scores = Scoring { reputation };
     let epoch = scores.committee().epoch();
     for index in (done.0 + 1..=last.index.0).map(CommitIndex) {
-        let (record, _) = read_commit(source, index)?.ok_or(RecoverError::Reputation(index))?;
+        let (record, _) = read_commit(source, index)?.ok_or(RecoverError::Missing(index))?;
         let mut headers = Vec::with_capacity(record.blocks.len());
         for (block, _) in &record.blocks {
             let key = header_key(epoch, block);
             let bytes = read(source, RecordTable::Headers, &key)?;
-            let bytes = bytes.ok_or(RecoverError::Reputation(index))?;
+            let bytes = bytes.ok_or(RecoverError::Missing(index))?;
             let (found, header) = read_stored_header(&bytes).map_err(RecoverError::Block)?;
             if found != *block {
                 return Err(RecoverError::Reputation(index));
@@ -434,7 +390,7 @@ fn before_first<S: RecordSource>(
     while first.previous != *committee.chain() {
         let before = CommitIndex(first.index.0.saturating_sub(1));
         let found = read_commit(source, before)?;
-        (first, _) = found.ok_or(RecoverError::Reputation(before))?;
+        (first, _) = found.ok_or(RecoverError::Missing(before))?;
     }
     Ok(CommitIndex(first.index.0.saturating_sub(1)))
 }

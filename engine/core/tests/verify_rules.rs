@@ -7,9 +7,9 @@ use probity_core::block::{CommitVote, EquivocationProof, Header, genesis_ref, pr
 use probity_core::crypto::{Digest, Signature};
 use probity_core::testing::{Draft, VALID_CHECK, committee, keypair, proposal, sign};
 use probity_core::{
-    Block, BlockRef, CommitCertificate, CommitIndex, Committee, DecodeError, EvidenceFault,
-    EvidenceFile, FaultBounds, Mode, Payload, Proposal, Reject, Round, SignedVotes, Slot,
-    ValidatorIndex, verify_block, verify_evidence,
+    Block, BlockRef, CommitCertificate, CommitIndex, Committee, DecodeError, FaultBounds, Mode,
+    Payload, Proposal, Reject, Round, SignedVotes, Slot, ValidatorIndex, verify_block,
+    verify_evidence,
 };
 
 const GC_DEPTH: u32 = 8;
@@ -473,26 +473,4 @@ fn commit_votes_of_a_member_survive_an_invalid_block() {
     header.parents.truncate(2);
     let rejected = verify_block(&signed(header, payload()), &four(), &VALID_CHECK).unwrap_err();
     assert_eq!(rejected.votes.unwrap().votes, [vote]);
-}
-
-#[test]
-fn an_evidence_file_holds_for_its_committee_alone() {
-    let committee = four();
-    let proofs = vec![evidence(&committee, SLOT)];
-    let file = EvidenceFile::new(&committee, proofs.clone()).unwrap();
-    assert_eq!(file.verify(&committee), Ok(()));
-    assert_eq!(EvidenceFile::new(&committee, vec![]), None);
-    let other = with_depth(9);
-    let why = file.verify(&other).unwrap_err();
-    assert!(matches!(why, EvidenceFault::Chain { .. }), "{why}");
-    assert!(why.to_string().contains(&other.chain().to_string()));
-    let mut forged = proofs.clone();
-    forged[0].second.1.0[0] ^= 1;
-    let forged = EvidenceFile::new(&committee, forged).unwrap();
-    assert_eq!(forged.verify(&committee), Err(EvidenceFault::Proof(SLOT)));
-    let mut stranger = proofs;
-    stranger[0].author = ValidatorIndex(4);
-    let stranger = EvidenceFile::new(&committee, stranger).unwrap();
-    let author = EvidenceFault::Author(ValidatorIndex(4));
-    assert_eq!(stranger.verify(&committee), Err(author));
 }

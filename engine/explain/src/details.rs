@@ -15,7 +15,8 @@ use crate::{History, decimal};
 pub fn details(history: &History, standing: &Standing, rounds: Option<&Range<u32>>) -> String {
     let mut text = String::new();
     let mut line = |line: String| writeln!(text, "{line}").expect("it grows");
-    line(format!("validator {}", standing.validator));
+    let (validator, epoch) = (standing.validator, history.epoch);
+    line(format!("validator {validator} in epoch {epoch}"));
     line(score(standing));
     line(merit(standing));
     let next = leads(standing.newest);

@@ -1,24 +1,30 @@
 //! Why validators' scores are what they are (R31), for people: a table, a list, a picture.
 //!
 //! ```text
-//!   a simulator run ──┐  commit by commit              ┌──▶ table     one row a validator
-//!                     ├──────────────────▶ History ────┼──▶ details   rounds and slots of one of them
-//!   a node's store ───┘                                └──▶ plot      score and weight over rounds, SVG
+//!   a simulator run ──┐  commit by commit                     ┌──▶ summary   its epochs, and weights in each
+//!                     ├─────────▶ Timeline ─┬─────────────────┴──▶ plot      score and weight over time, SVG
+//!   a node's store ───┘                     └─▶ History of an ┬──▶ table     one row a validator
+//!                                               epoch         └──▶ details   rounds and slots of one of them
 //! ```
 //!
 //! It decides nothing, and its fractions are for reading: the scores themselves are the core's integers.
 
 #![forbid(unsafe_code)]
 
+mod columns;
 mod details;
 mod history;
 mod plot;
+mod summary;
 mod table;
+mod timeline;
 
 pub use details::details;
 pub use history::{Crime, History, Slashing};
 pub use plot::{PlotError, plot};
+pub use summary::summary;
 pub use table::table;
+pub use timeline::Timeline;
 
 /// A number of units of [`probity_core::ONE`] with three digits behind the point; what is not whole does not look so.
 fn decimal(value: u64) -> String {

@@ -4,18 +4,18 @@ use std::fmt::Write as _;
 
 use probity_core::{Eligibility, Leading, Standing};
 
-use crate::History;
-use crate::decimal;
+use crate::columns::columns;
+use crate::{History, Timeline, decimal};
 
-/// Everybody's standing after the last commit, as a table with a line above it that says what it is about.
+/// Everybody's standing after the last commit of an epoch, as a table with a line above it that says what it is about.
 #[must_use]
-pub fn table(history: &History) -> String {
-    let standings = history.standings();
+pub fn table(timeline: &Timeline, history: &History) -> String {
+    let (standings, epoch) = (history.standings(), history.epoch);
     let (Some((commit, leader)), Some(any)) = (history.last(), standings.first()) else {
-        return "no commit, no score\n".to_owned();
+        return format!("epoch {epoch}: no commit, no score\n");
     };
     let mut text = format!(
-        "after commit {commit}, led from round {leader}; rounds 1 to {} are scored, the last {} of them count\n",
+        "epoch {epoch}, after commit {commit}, led from round {leader}; rounds 1 to {} are scored, the last {} of them count\n",
         any.scored_rounds,
         any.rounds.len()
     );
@@ -30,27 +30,18 @@ pub fn table(history: &History) -> String {
         write!(line, "; schedule {schedule} will be from round {start} on").expect("it grows");
     }
     writeln!(text, "{line}\n").expect("it grows");
-    let rows: Vec<[String; COLUMNS]> = standings.iter().map(row).collect();
-    let width = |column: usize| {
-        let cells = rows.iter().map(|row| row[column].len());
-        cells.chain([HEAD[column].len()]).max().unwrap_or(0)
-    };
-    let widths: [usize; COLUMNS] = std::array::from_fn(width);
-    let mut line = |cells: &[String; COLUMNS]| {
-        let cells = cells.iter().zip(widths);
-        let cells: Vec<String> = cells
-            .map(|(cell, width)| format!("{cell:>width$}"))
-            .collect();
-        writeln!(text, "{}", cells.join("  ")).expect("it grows");
-    };
-    line(&HEAD.map(str::to_owned));
-    rows.iter().for_each(line);
-    text
+    let mut rows = vec![HEAD.map(str::to_owned).to_vec()];
+    for standing in standings {
+        let key = history.members.get(standing.validator.position());
+        let name = key.map_or_else(String::new, |key| timeline.name(key));
+        rows.push(row(standing, name));
+    }
+    text + &columns(&rows)
 }
 
-const COLUMNS: usize = 12;
-const HEAD: [&str; COLUMNS] = [
+const HEAD: [&str; 13] = [
     "validator",
+    "name",
     "score",
     "of median",
     "merit",
@@ -64,9 +55,10 @@ const HEAD: [&str; COLUMNS] = [
     "skipped",
 ];
 
-fn row(standing: &Standing) -> [String; COLUMNS] {
-    [
+fn row(standing: &Standing, name: String) -> Vec<String> {
+    vec![
         standing.validator.to_string(),
+        name,
         decimal(standing.score),
         of_median(standing),
         standing

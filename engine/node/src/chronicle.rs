@@ -91,6 +91,11 @@ impl Chronicle {
         Ok((chronicle, past))
     }
 
+    /// The first epoch's committee.
+    pub(crate) fn first(&self) -> &Arc<Committee> {
+        &self.first
+    }
+
     /// The next epoch begins.
     pub(crate) fn enter(&self, end: &EpochEnd, next: &Arc<Committee>) {
         let mut known = self.known.lock();

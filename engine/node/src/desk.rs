@@ -1,16 +1,10 @@
-//! Where an application asks the core about scores, and what a store alone says about them (R31).
-
-use std::sync::Arc;
+//! Where an application asks the core about scores (R31), and for changes of the committee (R32).
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use probity_core::{
-    Change, Committee, RecoverError, ReplayedCommit, Scoring, Standing, ValidatorIndex,
-};
-use probity_storage::Storage;
+use probity_core::{Change, Standing, ValidatorIndex};
 
-use crate::error::{ChangeError, Error, ReputationError};
+use crate::error::{ChangeError, ReputationError};
 use crate::health::{Health, NAP, StopReason};
-use crate::records::Records;
 use crate::wake::Bell;
 
 /// What somebody wants of the core; each has room for one answer.
@@ -82,20 +76,4 @@ impl Desk {
             }
         }
     }
-}
-
-/// Replays the scores of a stored epoch without a running node, and shows each commit to `visit`; `None` when there is
-/// no commit. It begins with the epoch's first commit, or after the stored scores when retention has removed that one.
-///
-/// # Errors
-/// When the storage fails, belongs to another committee, or contradicts itself.
-pub fn replay_scores(
-    storage: &Arc<dyn Storage>,
-    committee: &Arc<Committee>,
-    visit: &mut dyn FnMut(ReplayedCommit<'_>),
-) -> Result<Option<Scoring>, Error> {
-    let records = Records(Arc::clone(storage));
-    let replayed: Result<_, RecoverError<_>> =
-        probity_core::replay_scores(&records, committee, visit);
-    replayed.map_err(Error::recover)
 }

@@ -36,6 +36,15 @@ pub enum Error {
     /// records, or damaged ones.
     #[error("the storage cannot be started from: {0}")]
     Recover(String),
+    /// Retention has removed commits, blocks or scores of this epoch.
+    #[error(
+        "retention has removed what the scores of epoch {epoch} follow from: ask a validator that has kept more, \
+         and raise `retain` in the node's file to keep more from now on"
+    )]
+    EpochRemoved {
+        /// The epoch.
+        epoch: u64,
+    },
     /// The operating system starts no more threads.
     #[error("starting a thread: {0}")]
     Thread(#[from] io::Error),

@@ -81,6 +81,7 @@ mod records;
 mod retention;
 mod serve;
 mod start;
+mod stored;
 mod submit;
 mod transaction;
 mod verified;
@@ -90,7 +91,6 @@ mod wake;
 pub use commits::CommitStream;
 pub use config::{CommitteeFile, Config, ConfigError, Tuning, ValidatorInfo};
 pub use contact::Contact;
-pub use desk::replay_scores;
 pub use error::{ChangeError, CommitsEnd, Error, ReputationError, SubmitError};
 pub use event::{EpochEvent, Seated, StreamEvent};
 pub use evidence::stored_evidence;
@@ -99,13 +99,14 @@ pub use init::*;
 pub use keys::*;
 pub use node::{Node, NodeBuilder, State, Status};
 pub use probity_core::crypto::Keypair;
+pub use probity_core::{Accusation, Commit, CommitIndex, EquivocationProof, EvidenceFile, Profile};
 pub use probity_core::{
     Authority, Change, ChangeOutcome, ChangeRequest, Committee, DecidedChange, EpochEnd, EpochRule,
     EpochTerms, FaultBounds, FixedCommittee, Roster, RosterError, Seat, VotedChanges,
 };
-pub use probity_core::{Commit, CommitIndex, EquivocationProof, EvidenceFile, Profile};
-pub use probity_core::{Standing, ValidatorIndex};
+pub use probity_core::{Standing, StoredEpoch, ValidatorIndex};
 pub use probity_storage::{LmdbStorage, MemoryStorage};
 pub use probity_transport::{MemoryNetwork, QuicTransport};
+pub use stored::{replay_scores, stored_epochs};
 pub use submit::Submitted;
 pub use transaction::*;

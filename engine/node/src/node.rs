@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use probity_core::{
-    Change, CommitIndex, Committee, EpochRule, EquivocationProof, EvidenceFile, RecoverError,
+    Accusation, Change, CommitIndex, Committee, EpochRule, EvidenceFile, RecoverError,
     ReplicaStatus, Round, Standing, ValidatorIndex, stored_scores,
 };
 use probity_storage::Storage;
@@ -211,23 +211,21 @@ impl Node {
         self.shared.desk.change(change, &self.shared.health)
     }
 
-    /// The proofs of equivocation in the running epoch that are stored here, by author and round: at most eight about each
-    /// validator.
+    /// The proofs of equivocation that are stored here, of all epochs: at most eight about each validator and epoch, by
+    /// epoch, place in its committee and round. They are never removed. Reads and verifies how every epoch ended.
     ///
     /// # Errors
     /// When the storage does not answer.
-    pub fn evidence(&self) -> Result<Vec<EquivocationProof>, Error> {
-        evidence::proofs(&self.shared.storage, &self.committee())
+    pub fn evidence(&self) -> Result<Vec<Accusation>, Error> {
+        evidence::accusations(&self.shared.storage, self.shared.chronicle.first())
     }
 
-    /// The same as a file that anybody who knows the epoch's committee can verify; `None` without a proof.
+    /// The same as a file that anybody who knows the first epoch's committee can verify; `None` without a proof.
     ///
     /// # Errors
     /// When the storage does not answer.
     pub fn evidence_file(&self) -> Result<Option<EvidenceFile>, Error> {
-        let committee = self.committee();
-        let proofs = evidence::proofs(&self.shared.storage, &committee)?;
-        Ok(EvidenceFile::new(&committee, proofs))
+        evidence::file(&self.shared.storage, self.shared.chronicle.first())
     }
 
     /// Why a validator's score is what it is after the last commit of an epoch: its merit, whether it leads slots, its weight,
@@ -258,7 +256,7 @@ impl Node {
         let scores = stored_scores(&Records(Arc::clone(&shared.storage)), &committee);
         match scores {
             Ok(Some(scores)) => Ok(scores.standing(validator)),
-            Ok(None) | Err(RecoverError::Tip | RecoverError::Reputation(_)) => Err(not_held()),
+            Ok(None) | Err(RecoverError::Missing(_)) => Err(not_held()),
             Err(why) => Err(storage(Error::recover(why))),
         }
     }

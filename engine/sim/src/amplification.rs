@@ -80,20 +80,29 @@ impl Share {
 mod tests {
     use probity_core::crypto::Digest;
     use probity_core::testing;
-    use probity_core::{Charter, Roster};
+    use probity_core::{Charter, Committee, FaultBounds, Mode, Roster, ValidatorIndex};
 
     use super::Amplification;
 
+    fn four() -> Committee {
+        let bounds = FaultBounds {
+            byzantine: 300,
+            crashed: 0,
+            mode: Mode::Graded,
+        };
+        testing::committee(&[250; 4], bounds, 8)
+    }
+
     #[test]
     fn the_first_epoch_amplifies_nothing() {
-        let committee = testing::committee(4);
+        let committee = four();
         let all = Amplification::of(&committee, |_| true);
         assert_eq!(all, Amplification::default());
     }
 
     #[test]
     fn demoted_stake_lifts_the_share_of_the_others() {
-        let committee = testing::committee(4);
+        let committee = four();
         let mut seats = committee.roster().seats().to_vec();
         seats[3].rho /= 2;
         let charter = Charter {
@@ -102,7 +111,7 @@ mod tests {
             total: 7_000,
         };
         let next = committee.next(Digest([1; 32]), &charter).unwrap();
-        let first = next.member(probity_core::ValidatorIndex(0)).unwrap().key;
+        let first = next.member(ValidatorIndex(0)).unwrap().key;
         // Two sevenths of the weight for a quarter of the stake.
         let found = Amplification::of(&next, |key| *key == first);
         assert!((found.exact - 8.0 / 7.0).abs() < 1e-9, "{found:?}");

@@ -270,7 +270,7 @@ fn a_crashed_a_slow_and_an_equivocating_validator_are_told_from_the_others() {
     let (crashed, slow) = (of("crash"), of("slow"));
     for validator in 0..10 {
         let cells = standing(&text, validator);
-        let [score, _, merit, leads, _, slashed, rho, ..] = &cells[..] else {
+        let [name, score, _, merit, leads, _, slashed, rho, ..] = &cells[..] else {
             panic!("{cells:?}");
         };
         let expected = match validator {
@@ -279,17 +279,72 @@ fn a_crashed_a_slow_and_an_equivocating_validator_are_told_from_the_others() {
             _ => ("yes", "no"),
         };
         assert_eq!((leads.as_str(), slashed.as_str()), expected, "{text}");
-        assert_eq!(rho, "1.000");
+        assert_eq!((rho.as_str(), name), ("1.000", &validator.to_string()));
         let (score, merit): (f64, f64) = (score.parse().unwrap(), merit.parse().unwrap());
         let scores = !(validator == crashed || validator == slow);
         assert_eq!(scores, score > 50.0 && merit > 0.4, "{text}");
     }
     let svg = std::fs::read_to_string(svg).unwrap();
     assert!(svg.starts_with("<svg"), "{svg}");
-    assert_eq!(svg.matches("<polyline").count() % 2, 0);
-    for words in ["schedule 1", "leader round", "voting weight", ", slashed"] {
+    for words in [
+        "schedule 1",
+        "seconds of commit time",
+        "voting weight",
+        ": 9.0 %, slashed",
+    ] {
         assert!(svg.contains(words), "{words}");
     }
+}
+
+/// The same with epochs: whoever equivocated is out, whoever was not heard weighs less, and the picture goes on.
+#[test]
+fn weights_are_followed_through_the_epochs_of_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let svg = folder.path().join("scores.svg");
+    let line =
+        "explain --scenario troubled --seed 1 --seconds 12 --epoch-seconds 4 --reference-every 0";
+    let output = sim(&format!("{line} --plot {}", svg.display()));
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let text = out(&output);
+    let sinner: u16 = row(&text, "sinners")
+        .split(' ')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let newest = text
+        .lines()
+        .find(|line| line.starts_with("epoch "))
+        .unwrap();
+    assert!(newest.starts_with("epoch 2, after commit "), "{text}");
+    // The weights stand in the last table, a row a validator.
+    let rows: Vec<&str> = text.lines().rev().take(10).collect();
+    for (validator, row) in (0..10).rev().zip(rows) {
+        let cells: Vec<u64> = row
+            .split_whitespace()
+            .map(|cell| cell.parse().unwrap())
+            .collect();
+        let [name, first, second, third] = cells[..] else {
+            panic!("{text}");
+        };
+        assert_eq!(name, u64::from(validator), "{text}");
+        let slashed = validator == sinner;
+        assert_eq!((second == 0, third == 0), (slashed, slashed), "{text}");
+        assert!(first > 0, "{text}");
+    }
+    let svg = std::fs::read_to_string(svg).unwrap();
+    for words in ["epoch 0", "epoch 1", "epoch 2", ": 0.0 %, slashed"] {
+        assert!(svg.contains(words), "{words}");
+    }
+
+    // An earlier epoch is replayed to the same end, with the places of its own committee.
+    let output = sim(&format!("{line} --epoch 0"));
+    let text = out(&output);
+    assert!(text.contains("\nepoch 0, after commit "), "{text}");
+    assert_eq!(standing(&text, sinner)[6], "yes", "{text}");
+    let output = sim(&format!("{line} --epoch 9"));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).contains("the newest epoch then was 2"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::codec::DecodeError;
+use crate::evidence_file::EvidenceFileError;
 use crate::id::{CommitIndex, ValidatorIndex};
 use crate::record::ReadError;
 use crate::verify::Reject;
@@ -17,11 +18,13 @@ pub enum RecoverError<E> {
     OtherChain,
     /// The store belongs to another validator.
     OtherValidator(ValidatorIndex),
-    /// The last commit is missing or not the one named.
+    /// The number of the last commit is damaged, or a commit has another number than its key says.
     Tip,
     /// The record before this one is not the one it chains to.
     BrokenChain(CommitIndex),
-    /// The scores after this commit are missing, or not those that its record names.
+    /// This commit or one of its blocks is not in the store, where retention may have removed it.
+    Missing(CommitIndex),
+    /// The scores after this commit are not those that its record names.
     Reputation(CommitIndex),
     /// This commit ends the epoch and names another next one than its agenda and scores make.
     NextEpoch(CommitIndex),
@@ -29,10 +32,12 @@ pub enum RecoverError<E> {
     Block(Reject),
     /// A stored commit or own header is damaged.
     Commit(DecodeError),
+    /// The stored proofs of equivocation make no file.
+    Evidence(EvidenceFileError),
 }
 
 impl<E> RecoverError<E> {
-    pub(super) fn from_read(error: ReadError<E>) -> Self {
+    pub(crate) fn from_read(error: ReadError<E>) -> Self {
         match error {
             ReadError::Store(error) => Self::Store(error),
             ReadError::Damaged(reject) => Self::Block(reject),
@@ -53,9 +58,15 @@ impl<E: fmt::Display> fmt::Display for RecoverError<E> {
                     "the store belongs to validator {author} of this committee"
                 )
             }
-            Self::Tip => f.write_str("the last commit is missing from the store"),
+            Self::Tip => f.write_str("the stored number of the last commit is damaged"),
             Self::BrokenChain(index) => {
                 write!(f, "commit {index} does not chain to the one before it")
+            }
+            Self::Missing(index) => {
+                write!(
+                    f,
+                    "commit {index} or one of its blocks is missing from the store"
+                )
             }
             Self::Reputation(index) => {
                 write!(f, "the scores after commit {index} cannot be replayed")
@@ -66,6 +77,7 @@ impl<E: fmt::Display> fmt::Display for RecoverError<E> {
             ),
             Self::Block(reject) => write!(f, "a stored block or proof is damaged: {reject}"),
             Self::Commit(error) => write!(f, "a stored record is damaged: {error}"),
+            Self::Evidence(error) => write!(f, "the stored evidence: {error}"),
         }
     }
 }

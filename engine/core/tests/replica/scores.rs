@@ -209,7 +209,7 @@ fn the_scores_of_a_store_are_replayed_commit_by_commit() {
     let after: Vec<_> = all.into_iter().filter(|i| i.0 > index).collect();
     assert_eq!(seen, after);
     let one_more = replay_scores(&trimmed(&hand, index + 2), &committee, &mut |_| {});
-    assert!(matches!(one_more, Err(RecoverError::Reputation(_))) || after.is_empty());
+    assert!(matches!(one_more, Err(RecoverError::Missing(_))) || after.is_empty());
 }
 
 #[test]

@@ -125,6 +125,13 @@ impl CommitteeFile {
         })
     }
 
+    /// The name that the file gives to a signing key; none to that of who joined later.
+    #[must_use]
+    pub fn name_of(&self, key: &PublicKey) -> Option<&str> {
+        let named = self.validators.iter().find(|v| v.signing_key == *key);
+        named.map(|validator| validator.name.as_str())
+    }
+
     /// The text that [`load`](Self::load) reads back.
     ///
     /// # Errors

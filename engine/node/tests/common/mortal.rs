@@ -1,6 +1,7 @@
 //! Networks whose epochs end, and whose validators stop, start, join and leave.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -108,7 +109,7 @@ impl Mortal {
         let transport = bound.unwrap_or_else(|| self.bind(network, address));
         let place = &self.seats[at];
         let signing = Keypair::from_seed(&place.signing);
-        let data = self.home.path().join(at.to_string());
+        let data = self.data(at);
         let seed = network.into();
         let mut config = if at < self.committee.validators.len() {
             Config::new(&self.committee, signing, seed, data.clone()).unwrap()
@@ -131,7 +132,7 @@ impl Mortal {
         let node = self.seats[at].node.take().unwrap();
         node.stop();
         drop(node);
-        let data = self.home.path().join(at.to_string());
+        let data = self.data(at);
         wait_until("the storage is free", || LmdbStorage::open(&data).is_ok());
     }
 
@@ -165,6 +166,16 @@ impl Mortal {
             stake: 0,
             contact: Bytes::new(),
         }
+    }
+
+    /// One's signing key.
+    pub(crate) fn key(&self, at: usize) -> Keypair {
+        Keypair::from_seed(&self.seats[at].signing)
+    }
+
+    /// Where one keeps its data.
+    pub(crate) fn data(&self, at: usize) -> PathBuf {
+        self.home.path().join(at.to_string())
     }
 
     /// What all of them were started with.

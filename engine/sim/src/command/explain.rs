@@ -4,10 +4,12 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use clap::Args;
-use probity_core::{Commit, ReplayedCommit, Scoring, Standing};
-use probity_explain::{History, details, plot, table};
+use probity_core::testing::keypair;
+use probity_core::{Commit, ReplayedCommit, Scoring, ValidatorIndex};
+use probity_explain::{History, Timeline, details, plot, summary, table};
 use probity_sim::World;
 use probity_sim::checker::{Checker, Observation, Scene};
 use probity_sim::plan::Plan;
@@ -22,13 +24,16 @@ use super::{Failure, Verdict, silence_panics, write_file};
 pub(crate) struct ExplainArguments {
     #[command(flatten)]
     plan: PlanOptions,
-    /// List the rounds and slots that moved this one's score.
+    /// Which epoch; by default the last one before the faults end.
+    #[arg(long, value_name = "N")]
+    epoch: Option<u64>,
+    /// List the rounds and slots that moved this one's score, by its place in the epoch's committee.
     #[arg(long, value_name = "V")]
     validator: Option<u16>,
     /// Of those rounds, only these; END left out.
     #[arg(long, value_name = "FIRST..END", value_parser = options::rounds, requires = "validator")]
     rounds: Option<Range<u32>>,
-    /// Draw scores and weights over leader rounds there.
+    /// Draw scores and weights over the time of all epochs there.
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
 }
@@ -36,34 +41,62 @@ pub(crate) struct ExplainArguments {
 pub(crate) fn explain(arguments: &ExplainArguments) -> Result<Verdict, Failure> {
     let plan = arguments.plan.plan()?;
     let validators = plan.validators();
-    if let Some(asked) = arguments
-        .validator
-        .filter(|v| usize::from(*v) >= validators)
-    {
-        let why = format!("there is no validator {asked}; the committee has {validators}");
-        return Err(Failure::Usage(why));
-    }
+    // Nobody joins who is not in the plan, so no committee is larger.
+    check_validator(arguments.validator, validators, "the committee")?;
     silence_panics();
     let title = title(&plan);
-    let (watcher, seen) = Watcher::new();
+    let (watcher, seen) = Watcher::new(validators, arguments.epoch);
     let world = World::of_plan(plan).map_err(Failure::usage)?;
     let report = run_world(world.with_checker(Box::new(watcher)));
     let verdict = tell(&report);
     tell_slow(&report.plan);
     let mut seen = seen.borrow_mut();
     seen.end();
-    print!("\n{}", table(&seen.history));
-    let asked = arguments.validator.map(usize::from);
-    let standing: Option<&Standing> = asked.and_then(|v| seen.history.standings().get(v));
-    if let Some(standing) = standing {
+    let timeline = &seen.timeline;
+    let Some(history) = asked(timeline, arguments.epoch)? else {
+        println!("\nno commit, no score");
+        return Ok(verdict);
+    };
+    let of = format!("the committee of epoch {}", history.epoch());
+    check_validator(arguments.validator, history.validators(), &of)?;
+    print!("\n{}", table(timeline, history));
+    let place = arguments.validator.map(usize::from);
+    if let Some(standing) = place.and_then(|v| history.standings().get(v)) {
         let rounds = arguments.rounds.as_ref();
-        print!("\n{}", details(&seen.history, standing, rounds));
+        print!("\n{}", details(history, standing, rounds));
+    }
+    if timeline.epochs().len() > 1 {
+        print!("\n{}", summary(timeline));
     }
     if let Some(path) = &arguments.plot {
-        let svg = plot(&seen.history, &title).map_err(|why| Failure::Fault(why.to_string()))?;
+        let svg = plot(timeline, &title).map_err(|why| Failure::Fault(why.to_string()))?;
         write_file(path, &svg)?;
     }
     Ok(verdict)
+}
+
+fn check_validator(asked: Option<u16>, validators: usize, of: &str) -> Result<(), Failure> {
+    match asked.filter(|asked| usize::from(*asked) >= validators) {
+        Some(asked) => Err(Failure::Usage(format!(
+            "there is no validator {asked}; {of} has {validators}"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// The epoch to explain; none when there was no commit at all.
+fn asked(timeline: &Timeline, epoch: Option<u64>) -> Result<Option<&History>, Failure> {
+    let newest = timeline.epochs().last();
+    let Some(epoch) = epoch else {
+        return Ok(newest);
+    };
+    let newest = newest.map_or(0, History::epoch);
+    let missing = || {
+        Failure::Usage(format!(
+            "epoch {epoch} had no commit before the faults ended; the newest epoch then was {newest}"
+        ))
+    };
+    timeline.of_epoch(epoch).map(Some).ok_or_else(missing)
 }
 
 fn title(plan: &Plan) -> String {
@@ -85,9 +118,11 @@ fn tell_slow(plan: &Plan) {
 }
 
 /// What a watcher has seen of the agreed sequence.
-#[derive(Default)]
 struct Seen {
-    history: History,
+    timeline: Timeline,
+    /// The epoch to be explained.
+    asked: Option<u64>,
+    /// Those of the newest epoch.
     scores: Option<Scoring>,
     commits: u64,
 }
@@ -99,21 +134,37 @@ impl Seen {
             return;
         }
         self.commits += 1;
-        let new = || Scoring::new(std::sync::Arc::clone(scene.committee));
-        let scores = self.scores.get_or_insert_with(new);
+        let epoch = scene.committee.epoch();
+        let is_known = |scores: &Scoring| scores.committee().epoch() == epoch;
+        if !self.scores.as_ref().is_some_and(is_known) {
+            self.close(self.asked);
+            self.scores = Some(Scoring::new(Arc::clone(scene.committee)));
+        }
+        let scores = self.scores.as_mut().expect("they were just made");
         let blocks = commit.blocks.iter().map(|committed| &committed.block);
         let blocks: Vec<_> = blocks.map(|b| (b.reference(), b.header())).collect();
         scores.commit(&commit.record, &blocks);
-        self.history.note(ReplayedCommit {
+        self.timeline.epoch(scene.committee).note(ReplayedCommit {
             record: &commit.record,
             blocks: &blocks,
             scores,
         });
     }
 
+    /// The newest epoch has no more commits. Of the one that is asked for, everything is kept.
+    fn close(&mut self, asked: Option<u64>) {
+        let Some(scores) = &self.scores else { return };
+        let history = self.timeline.epoch(scores.committee());
+        if asked == Some(history.epoch()) {
+            history.explain(scores);
+        } else {
+            history.close(scores);
+        }
+    }
+
     fn end(&mut self) {
-        let standings = self.scores.as_ref().map(Scoring::standings);
-        self.history.end(standings.unwrap_or_default());
+        let newest = self.timeline.epochs().last().map(History::epoch);
+        self.close(self.asked.or(newest));
     }
 }
 
@@ -122,8 +173,15 @@ struct Watcher(Rc<RefCell<Seen>>);
 
 impl Watcher {
     /// A watcher and what it will have seen, in the same thread.
-    fn new() -> (Self, Rc<RefCell<Seen>>) {
-        let seen = Rc::default();
+    fn new(validators: usize, asked: Option<u64>) -> (Self, Rc<RefCell<Seen>>) {
+        let numbers = (0..validators).filter_map(|number| u16::try_from(number).ok());
+        let name = |number: u16| (keypair(ValidatorIndex(number)).public(), number.to_string());
+        let seen = Rc::new(RefCell::new(Seen {
+            timeline: Timeline::new(numbers.map(name)),
+            asked,
+            scores: None,
+            commits: 0,
+        }));
         (Self(Rc::clone(&seen)), seen)
     }
 }

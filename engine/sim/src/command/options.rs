@@ -39,6 +39,9 @@ pub(crate) struct DrawOptions {
     /// How long faults and sins go on, in virtual seconds.
     #[arg(long, value_name = "S", default_value_t = FAULTY_MS / 1_000, value_parser = seconds)]
     seconds: u64,
+    /// Epochs end after so many seconds of commit time; by default as the scenario says.
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    epoch_seconds: Option<u64>,
     /// Sign with Ed25519 and not with a hash.
     #[arg(long)]
     real_signatures: bool,
@@ -58,6 +61,7 @@ impl DrawOptions {
             scenario: self.scenario,
             signatures: signatures(self.real_signatures),
             faulty_ms: self.seconds * 1_000,
+            epoch_ms: self.epoch_seconds.map(|seconds| seconds * 1_000),
             reference_every: self.reference_every,
         }
     }
@@ -82,6 +86,9 @@ impl DrawOptions {
         }
         if self.seconds * 1_000 != FAULTY_MS {
             add(format!("--seconds {}", self.seconds));
+        }
+        if let Some(seconds) = self.epoch_seconds {
+            add(format!("--epoch-seconds {seconds}"));
         }
         if self.real_signatures {
             add("--real-signatures".to_owned());

@@ -30,6 +30,8 @@ pub struct Draws {
     pub signatures: Signatures,
     /// How long faults go on.
     pub faulty_ms: u64,
+    /// Commit time after which epochs end, in place of what the scenario says.
+    pub epoch_ms: Option<u64>,
     /// The reference committer repeats the decisions of each seed that this divides; 0 for none.
     pub reference_every: u64,
 }
@@ -73,6 +75,7 @@ impl Draws {
             scenario,
             signatures: Signatures::StandIn,
             faulty_ms: FAULTY_MS,
+            epoch_ms: None,
             reference_every: REFERENCE_EVERY,
         })
     }
@@ -103,6 +106,9 @@ impl Draws {
         plan.sinners = draw_sinners(&mut random, &built, self.scenario.sins);
         plan.faults = draw_faults(&mut random, &plan);
         (self.scenario.change)(&mut plan, &mut random);
+        if self.epoch_ms.is_some() {
+            plan.epochs.length_ms = self.epoch_ms;
+        }
         plan.check()?;
         Ok(plan)
     }

@@ -70,10 +70,11 @@ impl World {
         let Some(taken) = self.processes[process].proposed.remove(&round) else {
             return;
         };
-        match outcome {
-            Outcome::Sequenced { .. } => return,
-            Outcome::Unknown => return self.ask_again(process, &taken),
-            _ => {}
+        if matches!(outcome, Outcome::Sequenced { .. }) {
+            return;
+        }
+        if matches!(outcome, Outcome::Unknown) {
+            return self.ask_again(process, &taken);
         }
         let now = self.now;
         let host = &mut self.processes[process];
