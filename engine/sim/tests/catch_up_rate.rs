@@ -1,6 +1,4 @@
 //! How fast a validator returns that was away for ten minutes (R35), in virtual time.
-//!
-//! Takes minutes: `cargo test --release -p probity-sim --test catch_up_rate -- --ignored --nocapture`.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
@@ -93,7 +91,6 @@ fn rates(liars: &[u16]) -> (f64, f64) {
 }
 
 #[test]
-#[ignore = "takes minutes"]
 fn ten_minutes_away_are_made_up_for_at_five_times_the_live_rate() {
     let (live, honest) = rates(&[]);
     assert!(honest >= 5.0 * live, "{honest:.0} < 5 * {live:.0}");

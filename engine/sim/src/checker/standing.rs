@@ -59,6 +59,9 @@ impl Standings {
 }
 
 fn judge(scene: &Scene<'_>, standings: &[Standing]) -> Result<(), String> {
+    if !is_fast_without_others(scene) {
+        return Ok(());
+    }
     let timely = |s: &&Standing| is_timely(scene, s.validator);
     let least = least_merit(scene.plan);
     for standing in standings.iter().filter(timely) {
@@ -120,22 +123,58 @@ fn one_round(scene: &Scene<'_>) -> u64 {
     u64::from(ONE) * (t.total - t.quorum) / (2 * t.total)
 }
 
-/// Whether a coalition of weight `b` loses more by links that it leaves out than correct validators of weight `w` at most
-/// lose on average: `2 * W * b <= (W - b) * (F - w)`.
-fn boosting_costs_more(scene: &Scene<'_>) -> bool {
-    let (mut coalition, mut heaviest) = (0, 0);
-    for validator in scene.committee.indices() {
-        let weight = scene.committee.weight(validator);
-        if scene.is_correct(validator) {
-            heaviest = heaviest.max(weight);
-        } else {
-            coalition += weight;
+/// What some validators of an epoch weigh.
+#[derive(Default)]
+struct Weights {
+    /// All that sin.
+    coalition: u64,
+    /// All that follow the rules, and are slow or down at times.
+    absent: u64,
+    /// The heaviest of those that are in time.
+    heaviest: u64,
+}
+
+impl Weights {
+    fn of(scene: &Scene<'_>) -> Self {
+        let mut weights = Self::default();
+        for validator in scene.committee.indices() {
+            let weight = scene.committee.weight(validator);
+            if is_timely(scene, validator) {
+                weights.heaviest = weights.heaviest.max(weight);
+            } else if scene.is_correct(validator) {
+                weights.absent += weight;
+            } else {
+                weights.coalition += weight;
+            }
         }
+        weights
     }
+}
+
+/// Whether all that are in time make rounds by themselves: if not, those wait for the others, and nobody is promised
+/// anything.
+fn is_fast_without_others(scene: &Scene<'_>) -> bool {
+    let Weights {
+        coalition, absent, ..
+    } = Weights::of(scene);
     let t = scene.committee.thresholds();
-    let room = t.fast_commit.saturating_sub(heaviest);
-    let correct = u128::from(t.total - coalition);
-    2 * u128::from(t.total) * u128::from(coalition) <= correct * u128::from(room)
+    coalition + absent <= t.byzantine + t.crashed
+}
+
+/// Whether a coalition of weight `b` loses more by links that it leaves out than correct validators of weight `w` at most
+/// lose on average, beside correct ones of weight `k` that are slow or down, and so do not lead and link nobody in time:
+/// `2 * (W - k) * b <= (W - k - b) * (min(F, W - k) - w)`.
+fn boosting_costs_more(scene: &Scene<'_>) -> bool {
+    let Weights {
+        coalition,
+        absent,
+        heaviest,
+    } = Weights::of(scene);
+    let t = scene.committee.thresholds();
+    let there = t.total - absent;
+    let room = t.fast_commit.min(there).saturating_sub(heaviest);
+    let correct = u128::from(there - coalition);
+    2 * u128::from(there) * u128::from(coalition) <= correct * u128::from(room)
 }
 
 /// Whether even all other weight that does not link it in time leaves a validator above five eighths of full points:

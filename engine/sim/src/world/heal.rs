@@ -132,6 +132,7 @@ impl World {
         self.liveness.first_fresh = self.submitted + 1;
         self.liveness.bound_us = self.bound_us();
         let furthest = self.furthest_leader();
+        let needs_backlog = !self.has_quorum_without(furthest);
         for process in 0..self.processes.len() {
             let host = &self.processes[process];
             let Some(replica) = host.replica.as_ref() else {
@@ -140,13 +141,8 @@ impl World {
             if host.is_sinner() {
                 continue;
             }
-            let behind = furthest.saturating_sub(replica.status().last_leader.0);
-            let epochs_behind = self.epochs > host.committee.epoch();
-            let extra_us = if epochs_behind || behind > self.committee.gc_depth() {
-                BACKLOG_US
-            } else {
-                0
-            };
+            let waits = needs_backlog || self.is_far_behind(process, furthest);
+            let extra_us = if waits { BACKLOG_US } else { 0 };
             self.liveness.waiting.insert(process, extra_us);
             let sinners = replica.evidence().map(|proof| proof.author);
             self.liveness.unpunished.insert(process, sinners.collect());
@@ -154,6 +150,28 @@ impl World {
             self.submit_fresh(process);
         }
         self.liveness.look_whether_over();
+    }
+
+    /// Whether a process returns to another epoch than the newest, or to more rounds than are kept.
+    fn is_far_behind(&self, process: usize, furthest: u32) -> bool {
+        let host = &self.processes[process];
+        let last = host.replica.as_ref().map(|r| r.status().last_leader.0);
+        let behind = furthest.saturating_sub(last.unwrap_or(0));
+        self.epochs > host.committee.epoch() || behind > self.committee.gc_depth()
+    }
+
+    /// Whether the newest epoch can go on without sinners and without who is far behind: if it cannot, all wait for those.
+    fn has_quorum_without(&self, furthest: u32) -> bool {
+        let Some((_, newest)) = self.committees.last_key_value() else {
+            return true;
+        };
+        let there = (0..self.processes.len()).filter(|process| {
+            !self.processes[*process].is_sinner() && !self.is_far_behind(*process, furthest)
+        });
+        let seats = there.map(|process| self.processes[process].validator);
+        let members = seats.filter_map(|seat| newest.index_of(self.keys.get(seat.position())?));
+        let weight: u64 = members.map(|member| newest.weight(member)).sum();
+        weight >= newest.thresholds().quorum
     }
 
     /// `2 * leader_timeout + 6 * delay`, with the timeout as it stands at the slowest, and a delay that covers the disk
