@@ -16,6 +16,7 @@ use std::sync::Arc;
 use probity_core::crypto::{Keypair, PublicKey};
 use probity_core::{Committee, EpochTerms, Profile, ValidatorIndex};
 
+use crate::contact::Contact;
 use crate::keys::{Seed, generate_seed};
 use crate::transaction::{ClientCheck, TransactionKind};
 
@@ -41,6 +42,9 @@ pub struct Config {
     pub validators: Vec<ValidatorInfo>,
     /// Which of them this one is; none for one that joins later.
     pub me: Option<ValidatorIndex>,
+    /// Whom else it asks how epochs have ended, besides the first epoch's validators: of use where none of these is a member
+    /// any more. Nobody is believed for being listed here.
+    pub contacts: Vec<Contact>,
     /// Signs its blocks.
     pub signing: Keypair,
     /// The seed of the key that it shows to its peers.
@@ -148,6 +152,7 @@ impl Config {
             listen,
             validators: committee.validators.clone(),
             me,
+            contacts: Vec::new(),
             signing,
             network_seed,
             data,

@@ -214,6 +214,7 @@ fn node_text(index: usize, address: SocketAddr) -> String {
         data: format!("data/node-{index}"),
         retain: Some("2GiB".to_owned()),
         storage_limit: Some("16GiB".to_owned()),
+        contacts: Vec::new(),
         tuning: Default::default(),
     };
     toml::to_string(&node).expect("texts and small integers are always expressible")

@@ -6,7 +6,8 @@
 //!
 //! An epoch's committee, its indices and who is listed change together, in one step; what is known about
 //! a peer stays. Listed are the members of the running epoch and of the one before, who may still need
-//! its blocks and its end. Who is no member lists those of the first epoch, too: somebody has to tell it.
+//! its blocks and its end. Who is no member lists those of the first epoch, too: somebody has to tell it; and whoever was
+//! given more contacts lists these, always.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub(crate) struct Links {
     key: PublicKey,
     network_key: PeerId,
     listed: Vec<ValidatorInfo>,
+    contacts: Vec<Contact>,
     epoch: ArcSwap<Epoch>,
 }
 
@@ -56,7 +58,7 @@ impl Links {
     pub(crate) fn new(
         transport: Arc<dyn Transport>,
         identity: &Identity,
-        listed: Vec<ValidatorInfo>,
+        (listed, contacts): (Vec<ValidatorInfo>, Vec<Contact>),
         epochs: (Option<Arc<Committee>>, Arc<Committee>),
     ) -> Self {
         let (before, committee) = epochs;
@@ -65,6 +67,7 @@ impl Links {
             key: identity.key,
             network_key: identity.network_key,
             listed,
+            contacts,
             epoch: ArcSwap::from_pointee(Epoch {
                 me: None,
                 members: Vec::new(),
@@ -134,7 +137,8 @@ impl Links {
             contacts.flatten()
         });
         let first = self.listed.iter().filter(|_| me.is_none());
-        for contact in former.chain(first.map(ValidatorInfo::contact)) {
+        let first = first.map(ValidatorInfo::contact);
+        for contact in former.chain(first).chain(self.contacts.iter().copied()) {
             if let Some(listed) = self.listed_peer(&held, contact, None) {
                 by_id.entry(listed.peer.id).or_insert(listed);
             }

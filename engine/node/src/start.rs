@@ -207,7 +207,8 @@ fn links(config: &Config, transport: Arc<dyn Transport>, past: &Past) -> Links {
     };
     let before = past.before.as_ref().map(|(before, _)| Arc::clone(before));
     let epochs = (before, Arc::clone(&past.running));
-    Links::new(transport, &identity, config.validators.clone(), epochs)
+    let listed = (config.validators.clone(), config.contacts.clone());
+    Links::new(transport, &identity, listed, epochs)
 }
 
 fn intake_limits(config: &Config) -> IntakeLimits {

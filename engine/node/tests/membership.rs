@@ -136,6 +136,45 @@ fn a_joiners_sequence_begins_where_it_became_a_member_and_outlives_a_restart() {
     assert!(whole.next_blocking().is_none());
 }
 
+/// The first validator has left and is gone for good; the one after it is alone, and not in the committee's file.
+#[test]
+fn a_joiner_needs_nobody_of_the_first_epoch_if_it_is_told_of_a_member() {
+    let mut mortal = Mortal::new(1, TransactionKind::Opaque, voted());
+    let [second, third] = [mortal.add_joiner(), mortal.add_joiner()];
+    mortal.start(0);
+    mortal.start(second);
+    let end_with = |mortal: &Mortal, members: &[usize], change: Option<Change>| {
+        let nodes: Vec<Node> = members.iter().map(|at| mortal.node(*at).clone()).collect();
+        let epoch = nodes[0].epoch();
+        for change in change.into_iter().chain([Change::EndEpoch]) {
+            ask_all(&nodes, &change);
+        }
+        wait_until("the next epoch has begun", || {
+            nodes.iter().all(|node| node.epoch() > epoch)
+        });
+    };
+    end_with(&mortal, &[0], Some(mortal.joining(second)));
+    wait_until("the second is a member", || {
+        mortal.node(second).status().state == State::Running
+    });
+    end_with(&mortal, &[0, second], Some(mortal.leaving(0)));
+    end_with(&mortal, &[second], None);
+    mortal.stop(0);
+    submit(mortal.node(second), "while it is alone");
+
+    mortal.contacts = vec![second];
+    mortal.start(third);
+    end_with(&mortal, &[second], Some(mortal.joining(third)));
+    wait_until("the third is a member", || {
+        mortal.node(third).status().state == State::Running
+    });
+    assert_eq!(mortal.node(third).committee().size(), 2);
+    let index = submit(mortal.node(third), "from the third");
+    wait_until("it is in the sequence of the second", || {
+        mortal.node(second).status().last_commit >= index
+    });
+}
+
 #[test]
 fn a_change_that_would_break_the_committee_is_refused_and_says_why() {
     let (mortal, joiner) = four_and_a_joiner();

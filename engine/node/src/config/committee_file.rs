@@ -260,15 +260,7 @@ impl ValidatorInfo {
             let allowed = "1 to 64 letters, digits, '-', '_' or '.'";
             return Err(ConfigError::value(field("name"), &raw.name, allowed));
         }
-        let address = raw
-            .address
-            .parse::<SocketAddr>()
-            .ok()
-            .filter(|address| address.port() != 0 && !address.ip().is_unspecified());
-        let address = address.ok_or_else(|| {
-            let allowed = "an IP address and a port that peers reach, for example 192.0.2.1:7000";
-            ConfigError::value(field("address"), &raw.address, allowed)
-        })?;
+        let address = peer_address(field("address"), &raw.address)?;
         let stake = u64::try_from(raw.stake)
             .ok()
             .filter(|stake| *stake > 0)
@@ -303,8 +295,18 @@ impl ValidatorInfo {
     }
 }
 
+/// Where somebody else is reached.
+pub(super) fn peer_address(field: String, text: &str) -> Result<SocketAddr, ConfigError> {
+    let address = text.parse::<SocketAddr>().ok();
+    let address = address.filter(|it| it.port() != 0 && !it.ip().is_unspecified());
+    address.ok_or_else(|| {
+        let allowed = "an IP address and a port that peers reach, for example 192.0.2.1:7000";
+        ConfigError::value(field, text, allowed)
+    })
+}
+
 /// A canonical key of the prime-order group, from hex digits.
-fn public_key(field: String, text: &str) -> Result<PublicKey, ConfigError> {
+pub(super) fn public_key(field: String, text: &str) -> Result<PublicKey, ConfigError> {
     let mut bytes = [0; 32];
     let decoded = hex::decode_to_slice(text, &mut bytes).ok();
     decoded

@@ -2,10 +2,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use probity_core::crypto::{Keypair, PublicKey};
+use probity_core::limits::VALIDATORS_MAX;
 use serde::{Deserialize, Serialize};
 
+use super::committee_file::{peer_address, public_key};
 use super::error::read_toml;
 use super::{CommitteeFile, Config, ConfigError, Tuning, ValidatorInfo, units};
+use crate::contact::Contact;
 use crate::keys::{load_network_seed, load_signing_key};
 
 /// One validator's file as it stands. Paths are relative to the file's directory.
@@ -25,8 +28,31 @@ pub(crate) struct NodeFile {
     pub(crate) retain: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) storage_limit: Option<String>,
+    /// Besides those that the committee's file lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) contacts: Vec<RawContact>,
     #[serde(default)]
     pub(crate) tuning: RawTuning,
+}
+
+/// A `[[contacts]]` table.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawContact {
+    network_key: String,
+    address: String,
+}
+
+impl RawContact {
+    fn read(&self, at: usize) -> Result<Contact, ConfigError> {
+        let field = |name: &str| format!("contacts[{at}].{name}");
+        let network_key = *public_key(field("network_key"), &self.network_key)?.as_bytes();
+        let address = peer_address(field("address"), &self.address)?;
+        Ok(Contact {
+            network_key,
+            address,
+        })
+    }
 }
 
 /// The `[tuning]` table; what is left out has its default.
@@ -106,8 +132,19 @@ impl NodeFile {
             let value = units::show_bytes(config.retain_bytes);
             return Err(ConfigError::value("retain", value, "at most storage_limit"));
         }
+        config.contacts = self.read_contacts()?;
         self.tuning.apply(&mut config.tuning)?;
         config.tuning.check()
+    }
+
+    fn read_contacts(&self) -> Result<Vec<Contact>, ConfigError> {
+        if self.contacts.len() > VALIDATORS_MAX {
+            let count = self.contacts.len().to_string();
+            let allowed = "at most as many as a committee has validators";
+            return Err(ConfigError::value("contacts", count, allowed));
+        }
+        let numbered = self.contacts.iter().enumerate();
+        numbered.map(|(at, raw)| raw.read(at)).collect()
     }
 }
 

@@ -166,6 +166,33 @@ fn every_wrong_field_of_a_node_is_named() {
 }
 
 #[test]
+fn contacts_are_read_and_false_ones_refused() {
+    let listed = Keypair::from_seed(&[7; 32]).public();
+    let key = hex::encode(listed.as_bytes());
+    let table = |key: &str, address: &str| {
+        format!("[[contacts]]\nnetwork_key = \"{key}\"\naddress = \"{address}\"\n[tuning]")
+    };
+    let read = load_with("node-0.toml", "[tuning]", &table(&key, "192.0.2.1:7000"));
+    let [contact] = read.ok().unwrap().contacts[..] else {
+        panic!("one contact");
+    };
+    assert_eq!(contact.network_key, *listed.as_bytes());
+    assert_eq!(contact.address, "192.0.2.1:7000".parse().unwrap());
+    for (key, address, named) in [
+        ("00", "192.0.2.1:7000", "contacts[0].network_key"),
+        (&key[..], "nowhere:7000", "contacts[0].address"),
+        (&key[..], "0.0.0.0:7000", "contacts[0].address"),
+    ] {
+        assert_refused("node-0.toml", ["[tuning]", &table(key, address)], &[named]);
+    }
+    let many = table(&key, "192.0.2.1:7000")
+        .replace("[tuning]", "")
+        .repeat(257)
+        + "[tuning]";
+    assert_refused("node-0.toml", ["[tuning]", &many], &["contacts", "257"]);
+}
+
+#[test]
 fn tuning_is_read_and_the_rest_has_its_default() {
     let new = "[tuning]\nmin_round_delay = \"5ms\"\nintake_bytes = \"8MiB\"\nverify_threads = 3\n\
                application_lag_commits = 9\nblock_bytes = \"1MiB\"\nintake_transactions = 10";

@@ -49,6 +49,7 @@ pub(crate) fn bind(config: &Config) -> QuicTransport {
 /// The same configuration once more, for a restart on the address `transport` is bound to.
 pub(crate) fn again(config: &Config, seed: u8) -> Config {
     Config {
+        contacts: Vec::new(),
         committee: Arc::clone(&config.committee),
         transactions: config.transactions,
         validators: config.validators.clone(),

@@ -24,6 +24,8 @@ pub(crate) struct Mortal {
     seats: Vec<Place>,
     /// History that each keeps from its next start on, in bytes.
     pub(crate) retain_bytes: u64,
+    /// Whom those that start from now on are told of, by position.
+    pub(crate) contacts: Vec<usize>,
     home: tempfile::TempDir,
 }
 
@@ -47,6 +49,7 @@ impl Mortal {
             },
             seats: Vec::new(),
             retain_bytes: Config::RETAIN_BYTES,
+            contacts: Vec::new(),
             home: tempfile::tempdir().unwrap(),
         };
         // The endpoints' protocol names the network, which their addresses do not change.
@@ -119,6 +122,7 @@ impl Mortal {
         };
         config.tuning.verify_threads = 1;
         config.retain_bytes = self.retain_bytes;
+        config.contacts = self.contacts.iter().map(|at| self.contact(*at)).collect();
         let node = Node::builder(config)
             .storage(LmdbStorage::open(data).unwrap())
             .transport(transport)
@@ -147,15 +151,18 @@ impl Mortal {
 
     /// The change that makes one a member, with as much stake as the others.
     pub(crate) fn joining(&self, at: usize) -> Change {
+        Change::Stake {
+            key: self.key(at).public(),
+            stake: 1,
+            contact: self.contact(at).encode(),
+        }
+    }
+
+    fn contact(&self, at: usize) -> Contact {
         let place = &self.seats[at];
-        let contact = Contact {
+        Contact {
             network_key: *Keypair::from_seed(&place.network).public().as_bytes(),
             address: place.address,
-        };
-        Change::Stake {
-            key: Keypair::from_seed(&place.signing).public(),
-            stake: 1,
-            contact: contact.encode(),
         }
     }
 
