@@ -4,8 +4,8 @@ use bytes::Bytes;
 use probity_core::limits::{PAYLOAD_BYTES_MAX, PAYLOAD_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
 use probity_core::record::{RecordSource, RecordTable, read_block};
 use probity_core::{
-    Block, CommitRecord, EvidenceFile, Payload, Proposal, Rejected, VerifiedBlock, digest_of,
-    verify_block,
+    Accusation, Block, CommitRecord, EvidenceFile, Payload, Proposal, Rejected, VerifiedBlock,
+    digest_of, verify_block, verify_evidence,
 };
 
 use crate::committee::{MostAccepted, committee};
@@ -55,15 +55,18 @@ fn check_record(bytes: &Bytes) {
     }
 }
 
-/// An evidence file that decodes has one encoding; whether it holds is a matter of signatures.
+/// An evidence file that decodes has one encoding. Of one that holds each proof holds alone: none is signed here but those
+/// of the first inputs, of the first epoch.
 fn check_evidence_file(bytes: &Bytes) {
-    if let Ok(file) = bounded(bytes.len(), || EvidenceFile::decode(bytes)) {
-        assert_eq!(file.encode(), *bytes, "an evidence file");
-        // Nobody here has signed anything, so there is nothing to prove.
-        assert!(
-            file.verify(committee()).is_err(),
-            "unsigned bytes prove something"
-        );
+    let Ok(file) = bounded(bytes.len(), || EvidenceFile::decode(bytes)) else {
+        return;
+    };
+    assert_eq!(file.encode(), *bytes, "an evidence file");
+    for Accusation { epoch, key, proof } in file.verify(committee()).unwrap_or_default() {
+        assert_eq!(epoch, 0, "an end that nobody certified");
+        let member = committee().member(proof.author);
+        assert_eq!(member.map(|member| member.key), Some(key), "the accused");
+        assert!(verify_evidence(&proof, committee()), "unsigned headers");
     }
 }
 

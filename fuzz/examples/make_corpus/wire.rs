@@ -7,8 +7,8 @@ use probity_core::block::{CommitVote, EquivocationProof, genesis_ref};
 use probity_core::crypto::Digest;
 use probity_core::{
     Block, BlockRef, COMMIT_RECORD_VERSION, Charter, CommitCertificate, CommitIndex, CommitRecord,
-    EpochEnd, Header, Message, PROTOCOL_VERSION, Payload, Proposal, Round, SignedVotes, Slot,
-    ValidatorIndex,
+    EpochEnd, EpochEvidence, EvidenceFile, Header, Message, PROTOCOL_VERSION, Payload, Proposal,
+    Round, SignedVotes, Slot, ValidatorIndex,
 };
 use probity_fuzz::committee::{VALIDATORS, committee, keypair};
 use probity_transport::{FRAME_BYTES_MAX, encode_frame};
@@ -28,6 +28,9 @@ pub(super) fn write_all() -> io::Result<()> {
     }
     for (name, record) in records(&commit_record(&blocks)) {
         write("decode_block", name, &record)?;
+    }
+    for (name, file) in evidence_files(&blocks) {
+        write("decode_block", name, &file)?;
     }
     for (name, bytes) in stream_inputs(&messages) {
         write("decode_frame", name, &bytes)?;
@@ -291,6 +294,21 @@ fn epoch_end(blocks: &Blocks) -> EpochEnd {
         record,
         charter,
     }
+}
+
+/// Files with the proofs of the laden block: as of the first epoch, and as of the second one with the end before it.
+fn evidence_files(blocks: &Blocks) -> [(&'static str, Bytes); 2] {
+    let ends = [epoch_end(blocks)];
+    let file = |epoch: u64, ends: &[EpochEnd]| {
+        let proofs = blocks.laden.header().evidence.clone();
+        let proofs = vec![EpochEvidence { epoch, proofs }];
+        let file = EvidenceFile::new(committee(), ends, proofs);
+        file.expect("few proofs").expect("some").encode()
+    };
+    [
+        ("evidence-file", file(0, &[])),
+        ("evidence-file-of-later", file(1, &ends)),
+    ]
 }
 
 /// A certificate with the votes of three validators.
