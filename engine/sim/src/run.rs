@@ -33,6 +33,8 @@ pub struct Report {
     pub faults: BTreeMap<&'static str, u64>,
     /// How long each correct validator took to live again, in microseconds.
     pub recovery_us: Vec<u64>,
+    /// How many of these took two timeouts and six delays at most.
+    pub recovered_promptly: u64,
     /// How much more the sinners came to weigh than their stake is worth.
     pub amplification: Amplification,
     /// Which interesting paths of the core were taken.
@@ -61,6 +63,7 @@ pub fn run(plan: Plan) -> Result<Report, PlanError> {
             took: started.elapsed(),
             faults: BTreeMap::new(),
             recovery_us: Vec::new(),
+            recovered_promptly: 0,
             amplification: Amplification::default(),
             marks: marks::take(),
             trace_text: None,
@@ -98,6 +101,7 @@ pub fn run_world(mut world: World) -> Report {
         took: started.elapsed(),
         faults: world.faults_fired().clone(),
         recovery_us: world.liveness().took_us().to_vec(),
+        recovered_promptly: world.liveness().took_promptly(),
         amplification: world.amplification(),
         marks: marks::take(),
         trace_text: world.trace_text().map(str::to_owned),

@@ -18,6 +18,8 @@ pub struct Liveness {
     first_fresh: u64,
     /// How long a validator that was not far behind may take, in microseconds.
     bound_us: u64,
+    /// Two timeouts and six delays: what it takes when nothing was lost, nobody sins and no epoch ends.
+    prompt_us: u64,
     /// Correct processes that have not committed a new transaction yet, with how much longer they may take.
     waiting: BTreeMap<usize, u64>,
     /// Equivocators of whom a correct process held proof when everything healed and whom it has not seen slashed.
@@ -51,6 +53,13 @@ impl Liveness {
     #[must_use]
     pub fn took_us(&self) -> &[u64] {
         &self.took_us
+    }
+
+    /// How many of them took two timeouts and six delays at most.
+    #[must_use]
+    pub fn took_promptly(&self) -> u64 {
+        let prompt = self.took_us.iter().filter(|took| **took <= self.prompt_us);
+        prompt.count() as u64
     }
 
     /// What they were allowed.
@@ -130,7 +139,9 @@ impl World {
         self.schedule(now.plus_us(NOTICE_US), Event::Links);
         self.liveness.healed_at = Some(now);
         self.liveness.first_fresh = self.submitted + 1;
-        self.liveness.bound_us = self.bound_us();
+        let (delay_us, timeout_us) = self.pace_us();
+        self.liveness.prompt_us = 2 * timeout_us + 6 * delay_us;
+        self.liveness.bound_us = self.bound_us(delay_us, timeout_us);
         let furthest = self.furthest_leader();
         let needs_backlog = !self.has_quorum_without(furthest);
         for process in 0..self.processes.len() {
@@ -180,16 +191,7 @@ impl World {
     ///
     /// Sinners go on sinning, and whose key was stolen stays silent. A slot that they leave undecided is decided by an anchor three rounds later, whose leader
     /// may be one of them and leave it undecided too, with the chance of their share of the weight, below a third.
-    fn bound_us(&self) -> u64 {
-        let timeout = |replica: &Replica| replica.status().leader_timeout_us;
-        let correct = self.processes.iter().filter(|process| !process.is_sinner());
-        let slowest = correct
-            .filter_map(|host| host.replica.as_ref())
-            .map(timeout)
-            .max();
-        let delay_us = self.network.settled_delay_us() + self.plan.disk.most_us;
-        let delay_us = delay_us.max(self.plan.committee.min_round_delay_us);
-        let timeout_us = slowest.unwrap_or(0);
+    fn bound_us(&self, delay_us: u64, timeout_us: u64) -> u64 {
         let mut validators = self.committee.indices();
         let faulty = |v| !self.plan.is_correct(v) || self.plan.is_stolen(v);
         let sinned_us = if validators.any(faulty) {
@@ -205,6 +207,17 @@ impl World {
             2 * timeout_us + standstill_us + 20 * delay_us
         };
         2 * timeout_us + standstill_us + 10 * delay_us + sinned_us + epoch_us + NOTICE_US
+    }
+
+    /// A delay that covers the disk and the shortest round, and the leader timeout where it is longest, in microseconds.
+    fn pace_us(&self) -> (u64, u64) {
+        let timeout = |replica: &Replica| replica.status().leader_timeout_us;
+        let correct = self.processes.iter().filter(|process| !process.is_sinner());
+        let replicas = correct.filter_map(|host| host.replica.as_ref());
+        let slowest = replicas.map(timeout).max();
+        let delay_us = self.network.settled_delay_us() + self.plan.disk.most_us;
+        let delay_us = delay_us.max(self.plan.committee.min_round_delay_us);
+        (delay_us, slowest.unwrap_or(0))
     }
 
     fn furthest_leader(&self) -> u32 {

@@ -25,6 +25,7 @@ pub(super) struct Totals {
     faults: BTreeMap<&'static str, u64>,
     sins: BTreeMap<String, u64>,
     recovery_us: Histogram<u64>,
+    recovered_promptly: u64,
     amplification: Worst,
     marks: MarkSet,
     broken: Vec<BrokenSeed>,
@@ -45,6 +46,7 @@ impl Default for Totals {
             sins: BTreeMap::new(),
             recovery_us: Histogram::new_with_bounds(1, HOUR_US, 3)
                 .expect("the bounds are possible"),
+            recovered_promptly: 0,
             amplification: Worst::default(),
             marks: MarkSet::default(),
             broken: Vec::new(),
@@ -69,6 +71,7 @@ impl Totals {
         for took_us in &report.recovery_us {
             self.recovery_us.saturating_record(*took_us);
         }
+        self.recovered_promptly += report.recovered_promptly;
         let (found, seed) = (report.amplification, report.plan.seed);
         self.amplification = self.amplification.merged(Worst { found, seed });
         self.marks = self.marks.union(report.marks);
@@ -91,6 +94,7 @@ impl Totals {
         }
         let sum = self.recovery_us.add(&other.recovery_us);
         sum.expect("histograms of the same range add up");
+        self.recovered_promptly += other.recovered_promptly;
         self.amplification = self.amplification.merged(other.amplification);
         self.marks = self.marks.union(other.marks);
         self.broken.extend(other.broken);
@@ -185,6 +189,8 @@ pub(super) struct Summary {
 #[derive(Serialize, Clone, Copy, Debug)]
 struct RecoveryMs {
     validators: u64,
+    /// Those that took two leader timeouts and six delays at most.
+    prompt: u64,
     p50: f64,
     p99: f64,
     max: f64,
@@ -225,6 +231,7 @@ impl Summary {
             frames: totals.frames,
             recovery_ms: RecoveryMs {
                 validators: recovery.len(),
+                prompt: totals.recovered_promptly,
                 p50: ms(recovery.value_at_quantile(0.5)),
                 p99: ms(recovery.value_at_quantile(0.99)),
                 max: ms(recovery.max()),
@@ -262,6 +269,15 @@ impl Summary {
     }
 }
 
+impl fmt::Display for RecoveryMs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { p50, p99, max, .. } = self;
+        write!(f, "p50 {p50:.0}  p99 {p99:.0}  max {max:.0} ms")?;
+        let share = 100.0 * self.prompt as f64 / self.validators.max(1) as f64;
+        write!(f, "; {share:.1} % within 2 timeouts and 6 delays")
+    }
+}
+
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut row = |name: &str, value: String| writeln!(f, "  {name:<12} {value}");
@@ -285,11 +301,7 @@ impl fmt::Display for Summary {
         )?;
         row("faults", counts(&self.faults))?;
         row("sins", counts(&self.sins))?;
-        let RecoveryMs { p50, p99, max, .. } = self.recovery_ms;
-        row(
-            "recovery",
-            format!("p50 {p50:.0}  p99 {p99:.0}  max {max:.0} ms"),
-        )?;
+        row("recovery", self.recovery_ms.to_string())?;
         let AmplificationFigures {
             epochs,
             worst,
