@@ -344,6 +344,11 @@ impl Committee {
         self.member(index).map_or(0, |m| m.weight)
     }
 
+    /// How many bytes a set of members takes, one bit each.
+    pub(crate) fn set_bytes(&self) -> usize {
+        self.size().div_ceil(8)
+    }
+
     /// The weight of a set: each member once.
     #[must_use]
     pub fn weight_of(&self, set: &AuthorSet) -> u64 {

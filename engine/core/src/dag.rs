@@ -42,12 +42,20 @@ pub(crate) struct Entry {
 #[derive(Clone, Debug)]
 struct Row {
     entries: Vec<Entry>,
-    /// Position of each author's first accepted block.
-    first: Vec<Option<u16>>,
+    /// Each author's first accepted block.
+    first: Vec<Option<First>>,
     authors: Tally,
     grounded: Tally,
     /// R19: authors with a committed block in this round; a later one of theirs is void.
     ordered: AuthorSet,
+}
+
+/// The first accepted block of a slot. Nearly every block is one, so by name it is found here, next to those that the
+/// same header names, and not in a map.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct First {
+    position: u16,
+    digest: Digest,
 }
 
 /// The accepted blocks above `gc_round`.
@@ -56,7 +64,10 @@ pub(crate) struct Dag {
     committee: Arc<Committee>,
     gc_round: Round,
     rows: VecDeque<Row>,
-    by_digest: IdMap<Digest, BlockId>,
+    /// How many blocks are in the rows.
+    len: usize,
+    /// Those that are not the first of their slot.
+    others: IdMap<Digest, BlockId>,
 }
 
 impl Dag {
@@ -65,7 +76,8 @@ impl Dag {
             committee,
             gc_round,
             rows: VecDeque::new(),
-            by_digest: IdMap::default(),
+            len: 0,
+            others: IdMap::default(),
         }
     }
 
@@ -86,7 +98,7 @@ impl Dag {
 
     /// How many blocks are in the window.
     pub(crate) fn len(&self) -> usize {
-        self.by_digest.len()
+        self.len
     }
 
     fn row(&self, round: Round) -> Option<&Row> {
@@ -102,9 +114,14 @@ impl Dag {
     /// The block of this name, if it is in the window. A parent is named by round, author and digest, and whoever names
     /// it may lie: a digest that stands elsewhere is not the block (R5).
     pub(crate) fn id_of(&self, reference: &BlockRef) -> Option<BlockId> {
-        let id = self.by_digest.get(&reference.digest).copied()?;
-        let named =
-            id.round == reference.round && self.entry(id).block.author() == reference.author;
+        let BlockRef { round, author, .. } = *reference;
+        let first = (*self.row(round)?.first.get(author.position())?)?;
+        if first.digest == reference.digest {
+            let position = first.position;
+            return Some(BlockId { round, position });
+        }
+        let id = self.others.get(&reference.digest).copied()?;
+        let named = id.round == round && self.entry(id).block.author() == author;
         named.then_some(id)
     }
 
@@ -140,7 +157,8 @@ impl Dag {
 
     /// The first accepted block of a slot.
     pub(crate) fn first_of(&self, round: Round, author: ValidatorIndex) -> Option<BlockId> {
-        let position = (*self.row(round)?.first.get(author.position())?)?;
+        let first = (*self.row(round)?.first.get(author.position())?)?;
+        let position = first.position;
         Some(BlockId { round, position })
     }
 
@@ -199,7 +217,9 @@ impl Dag {
             .row_mut(reference.round)
             .expect("the row was just made");
         let position = u16::try_from(row.entries.len()).expect("extra blocks are capped by bytes");
-        row.first[reference.author.position()].get_or_insert(position);
+        let digest = reference.digest;
+        let first = First { position, digest };
+        let is_first = *row.first[reference.author.position()].get_or_insert(first) == first;
         row.authors.add(reference.author, &committee);
         let entry = Entry {
             block,
@@ -213,7 +233,10 @@ impl Dag {
             round: reference.round,
             position,
         };
-        self.by_digest.insert(reference.digest, id);
+        self.len += 1;
+        if !is_first {
+            self.others.insert(digest, id);
+        }
         id
     }
 
@@ -237,7 +260,8 @@ impl Dag {
         let entry = &mut row.entries[usize::from(id.position)];
         assert!(!entry.committed, "a block is committed once");
         let author = entry.block.author();
-        let is_first = row.first[author.position()] == Some(id.position);
+        let first = row.first[author.position()];
+        let is_first = first.is_some_and(|first| first.position == id.position);
         entry.committed = is_first || !planted!(SecondUncommitted);
         if planted!(VoidByArrival) {
             return !is_first;
@@ -288,7 +312,12 @@ impl Dag {
                 continue;
             };
             for entry in row.entries {
-                self.by_digest.remove(&entry.block.reference().digest);
+                let block = entry.block.reference();
+                let first = row.first[block.author.position()];
+                if first.is_none_or(|first| first.digest != block.digest) {
+                    self.others.remove(&block.digest);
+                }
+                self.len -= 1;
                 gone.push(entry);
             }
         }

@@ -31,9 +31,11 @@ mod mark;
 mod params;
 mod rounds;
 mod scoring;
+mod slots;
 mod snapshot;
 mod table;
 mod weights;
+mod window;
 
 pub use explain::{Eligibility, Leading, RoundStanding, SlotOutcome, SlotStanding, Standing};
 pub use mark::{Mark, ONE};
@@ -43,7 +45,7 @@ pub use scoring::{ReplayedCommit, Scoring};
 pub(crate) use eligible::{fixed_pool, pool};
 pub(crate) use weights::reweigh;
 
-use rounds::CommittedRounds;
+use rounds::{CommittedRounds, ScoredRound};
 use table::Table;
 
 /// Scores and schedules after a commit.
@@ -59,6 +61,14 @@ pub(crate) struct Reputation {
     next_schedule: Round,
     /// The leader round of the last snapshot.
     saved: Round,
+    scratch: Scratch,
+}
+
+/// What is due once a round, kept for its memory: of no meaning from one commit to the next.
+#[derive(Clone, Default, Debug)]
+struct Scratch {
+    scored: ScoredRound,
+    bytes: Vec<u8>,
 }
 
 /// What a commit means for scores: its leader, the slots skipped before it, and its blocks in order.
@@ -81,13 +91,15 @@ impl Reputation {
     /// Before an epoch's first commit: no scores, everybody leads.
     pub(crate) fn new(committee: Arc<Committee>) -> Self {
         let table = Table::new(&committee);
+        let mut scratch = Scratch::default();
         Self {
             rounds: CommittedRounds::new(),
-            digest: table.digest(),
+            digest: table.digest(&mut scratch.bytes),
             table,
             schedules: Schedules::initial(&committee),
             next_schedule: Round(committee.reputation().schedule_rounds),
             saved: Round::GENESIS,
+            scratch,
             committee,
         }
     }
@@ -115,12 +127,16 @@ impl Reputation {
         let Scored { leader, .. } = commit;
         let slashed = self.count(commit);
         let mut scored = false;
-        while let Some(round) = self.rounds.score_next(leader.round, &self.committee) {
+        let Scratch {
+            scored: round,
+            bytes,
+        } = &mut self.scratch;
+        while self.rounds.score_next(leader.round, &self.committee, round) {
             self.table.add(round, &self.committee);
             scored = true;
         }
         if scored || slashed {
-            self.digest = self.table.digest();
+            self.digest = self.table.digest(bytes);
         }
         self.rounds.collect(self.committee.gc_round(leader.round));
         if leader.round < self.next_schedule {

@@ -40,27 +40,36 @@ fn equal(validators: u64) -> Arc<Committee> {
     Arc::new(with_stand_in_signatures(committee))
 }
 
-/// A commit's record, and its blocks in order.
-type Ordered<'a> = (&'a CommitRecord, Vec<(BlockRef, &'a Header)>);
-
-fn ordered(commits: &[Arc<Commit>]) -> Vec<Ordered<'_>> {
-    let commits = commits.iter();
-    commits
-        .map(|commit| (&commit.record, blocks(commit)))
-        .collect()
+/// Commits, in one piece of memory: a core that scores one has just ordered it.
+struct Sequence<'a> {
+    records: Vec<&'a CommitRecord>,
+    /// Of all commits, in order.
+    blocks: Vec<(BlockRef, &'a Header)>,
 }
 
-fn blocks(commit: &Commit) -> Vec<(BlockRef, &Header)> {
-    let blocks = commit.blocks.iter().map(|ordered| &ordered.block);
-    blocks
-        .map(|block| (block.reference(), block.header()))
-        .collect()
-}
-
-fn score(mut scoring: Scoring, commits: &[Ordered<'_>]) -> Scoring {
-    for (record, blocks) in commits {
-        assert_eq!(scoring.commit(record, blocks), record.reputation);
+impl<'a> Sequence<'a> {
+    fn of(commits: &'a [Arc<Commit>]) -> Self {
+        let blocks = commits.iter().flat_map(|commit| &commit.blocks);
+        let blocks = blocks.map(|ordered| &ordered.block);
+        Self {
+            records: commits.iter().map(|commit| &commit.record).collect(),
+            blocks: blocks
+                .map(|block| (block.reference(), block.header()))
+                .collect(),
+        }
     }
+}
+
+fn score(mut scoring: Scoring, commits: &Sequence<'_>) -> Scoring {
+    let mut left = &commits.blocks[..];
+    let mut digest = None;
+    for record in &commits.records {
+        let (blocks, later) = left.split_at(record.blocks.len());
+        left = later;
+        digest = Some(scoring.commit(record, blocks));
+    }
+    let last = commits.records.last().expect("there are commits");
+    assert_eq!(digest, Some(last.reputation));
     scoring
 }
 
@@ -72,9 +81,8 @@ fn per_block(group: &mut BenchmarkGroup<'_, WallTime>, trace: &Trace, scoring: &
         b.iter_batched(|| trace.start(), |p| trace.play(p), once);
     });
     let commits = trace.commits();
-    let commits = ordered(&commits);
-    let blocks: usize = commits.iter().map(|(_, blocks)| blocks.len()).sum();
-    group.throughput(Throughput::Elements(blocks as u64));
+    let commits = Sequence::of(&commits);
+    group.throughput(Throughput::Elements(commits.blocks.len() as u64));
     group.bench_function("scores", |b| {
         b.iter_batched(|| scoring.clone(), |s| score(s, &commits), once);
     });
@@ -107,7 +115,7 @@ fn reputation(c: &mut Criterion) {
     for (validators, before, timed) in SIZES {
         let committee = equal(validators);
         let (trace, before) = Trace::record(&committee, before, timed);
-        let scoring = score(Scoring::new(committee), &ordered(&before));
+        let scoring = score(Scoring::new(committee), &Sequence::of(&before));
         let last = before.last().expect("there are commits").record.clone();
         drop(before);
         let mut group = c.benchmark_group(format!("reputation/n={validators}"));

@@ -105,10 +105,36 @@ impl AuthorSet {
         Some(set)
     }
 
+    /// Writes as many bits as there is room for, eight members a byte, lowest index first.
+    pub(crate) fn put(&self, to: &mut [u8]) {
+        for (to, word) in to.chunks_mut(8).zip(self.words) {
+            let bytes = word.to_le_bytes();
+            to.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
+        }
+    }
+
     /// The bits of so many bytes, eight members a byte, lowest index first.
     pub(crate) fn bytes(&self, count: usize) -> impl Iterator<Item = u8> {
         let words = self.words;
         (0..count).map(move |at| words[at / 8].to_le_bytes()[at % 8])
+    }
+}
+
+impl FromIterator<ValidatorIndex> for AuthorSet {
+    /// Each word is written once if the members ascend, as parents mostly do.
+    fn from_iter<Members: IntoIterator<Item = ValidatorIndex>>(members: Members) -> Self {
+        let mut set = Self::default();
+        let (mut at, mut bits) = (0, 0);
+        for author in members {
+            let (word, bit) = place(author);
+            if word != at {
+                set.words[at] |= bits;
+                (at, bits) = (word, 0);
+            }
+            bits |= bit;
+        }
+        set.words[at] |= bits;
+        set
     }
 }
 

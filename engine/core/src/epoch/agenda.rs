@@ -124,7 +124,7 @@ impl Agenda {
             let change = change.encode();
             bytes.put_u32_le(u32::try_from(change.len()).expect("a change is short"));
             bytes.put_slice(&change);
-            bytes.extend(votes.bytes(set_bytes(&self.committee)));
+            bytes.extend(votes.bytes(self.committee.set_bytes()));
         }
         bytes.freeze()
     }
@@ -154,7 +154,7 @@ impl Agenda {
         let votes = reader.list(count, of, |r| {
             let length = r.u32()? as usize;
             let change = Change::decode(&r.bytes(length)?)?;
-            let set = r.bytes(set_bytes(committee))?;
+            let set = r.bytes(committee.set_bytes())?;
             let set = AuthorSet::from_bytes(&set, committee.size());
             let set = set.ok_or(DecodeError::Tag {
                 what: "voter",
@@ -173,7 +173,3 @@ impl Agenda {
 }
 
 const VERSION: u16 = 0;
-
-fn set_bytes(committee: &Committee) -> usize {
-    committee.size().div_ceil(8)
-}

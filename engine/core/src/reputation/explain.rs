@@ -6,6 +6,7 @@ use crate::order::schedule::Schedule;
 use crate::reputation::Reputation;
 use crate::reputation::eligible::median;
 use crate::reputation::mark::Mark;
+use crate::reputation::slots::outcome_of;
 
 /// A validator's reputation after the last commit, with everything that made its score.
 ///
@@ -143,7 +144,7 @@ impl Reputation {
     }
 
     fn rounds_of(&self, validator: ValidatorIndex) -> Vec<RoundStanding> {
-        let marks = self.table.marks.iter();
+        let marks = self.table.marks.rows();
         let marks = marks.map(|marks| marks[validator.position()]);
         rounds_up_to(self.table.scored, self.table.marks.len())
             .zip(marks)
@@ -157,15 +158,11 @@ impl Reputation {
 
     fn slots_of(&self, author: ValidatorIndex) -> Vec<SlotStanding> {
         rounds_up_to(self.table.scored, self.table.slots.len())
-            .zip(&self.table.slots)
-            .filter(|(_, slots)| slots.has(author))
-            .map(|(round, slots)| SlotStanding {
-                slot: Slot { round, author },
-                outcome: if slots.skipped.contains(author) {
-                    SlotOutcome::Skipped
-                } else {
-                    SlotOutcome::Committed
-                },
+            .zip(self.table.slots.rows())
+            .filter_map(|(round, row)| {
+                let slot = Slot { round, author };
+                let outcome = outcome_of(author, row)?;
+                Some(SlotStanding { slot, outcome })
             })
             .collect()
     }

@@ -15,7 +15,8 @@ use crate::order::schedule::{Schedule, Schedules};
 
 use super::Reputation;
 use super::mark::Mark;
-use super::rounds::{CommittedRound, CommittedRounds, Seat, SlotOutcomes};
+use super::rounds::{CommittedRound, CommittedRounds, Seat};
+use super::slots::SlotOutcomes;
 use super::table::Table;
 
 /// Version of the encoding.
@@ -34,8 +35,9 @@ pub(crate) fn encode(reputation: &Reputation, index: CommitIndex) -> Bytes {
         next_schedule,
         saved,
         digest: _,
+        scratch: _,
     } = reputation;
-    let set_bytes = set_bytes(committee);
+    let set_bytes = committee.set_bytes();
     let windows =
         table.marks.len() * committee.size() * MARK_BYTES + table.slots.len() * 2 * set_bytes;
     let mut to = Writer {
@@ -55,7 +57,6 @@ pub(crate) fn encode(reputation: &Reputation, index: CommitIndex) -> Bytes {
 /// Encoded size of a [`Mark`].
 const MARK_BYTES: usize = 20;
 
-/// There are many, so each is put down in one piece.
 fn mark_bytes(mark: &Mark) -> [u8; MARK_BYTES] {
     let mut bytes = [0; MARK_BYTES];
     bytes[..8].copy_from_slice(&mark.seen.to_le_bytes());
@@ -63,10 +64,6 @@ fn mark_bytes(mark: &Mark) -> [u8; MARK_BYTES] {
     bytes[12..16].copy_from_slice(&mark.prop.to_le_bytes());
     bytes[16..].copy_from_slice(&mark.fast.to_le_bytes());
     bytes
-}
-
-fn set_bytes(committee: &Committee) -> usize {
-    committee.size().div_ceil(8)
 }
 
 struct Writer {
@@ -106,11 +103,23 @@ impl Writer {
             .iter()
             .for_each(|merit| self.bytes.put_u64_le(*merit));
         self.count(table.marks.len());
-        for mark in table.marks.iter().flatten() {
-            self.bytes.put_slice(&mark_bytes(mark));
+        for marks in table.marks.pieces() {
+            self.marks(marks);
         }
         self.count(table.slots.len());
-        table.slots.iter().for_each(|slots| self.slots(slots));
+        for slots in table.slots.pieces() {
+            self.bytes.extend_from_slice(slots);
+        }
+    }
+
+    /// There are many, so room is made for all at once.
+    fn marks(&mut self, marks: &[Mark]) {
+        let before = self.bytes.len();
+        self.bytes.resize(before + marks.len() * MARK_BYTES, 0);
+        let places = self.bytes[before..].chunks_exact_mut(MARK_BYTES);
+        for (place, mark) in places.zip(marks) {
+            place.copy_from_slice(&mark_bytes(mark));
+        }
     }
 
     fn slots(&mut self, slots: &SlotOutcomes) {
@@ -160,15 +169,13 @@ pub(crate) fn decode(
     let table = from.table()?;
     let rounds = from.rounds()?;
     from.reader.finish()?;
-    let reputation = Reputation {
-        committee: Arc::clone(committee),
-        rounds,
-        digest: table.digest(),
-        table,
-        schedules,
-        next_schedule,
-        saved,
-    };
+    let mut reputation = Reputation::new(Arc::clone(committee));
+    reputation.rounds = rounds;
+    reputation.table = table;
+    reputation.schedules = schedules;
+    reputation.next_schedule = next_schedule;
+    reputation.saved = saved;
+    reputation.digest = reputation.table.digest(&mut reputation.scratch.bytes);
     Ok((index, reputation))
 }
 
@@ -179,7 +186,7 @@ struct Parser<'a> {
 
 impl Parser<'_> {
     fn set(&mut self) -> Result<AuthorSet, DecodeError> {
-        let count = set_bytes(self.committee);
+        let count = self.committee.set_bytes();
         let members = ListOf {
             what: "members",
             item_bytes: 1,
@@ -256,14 +263,14 @@ impl Parser<'_> {
                     fast: r.u32()?,
                 })
             })?;
-            table.marks.push_back(marks);
+            table.marks.enter().copy_from_slice(&marks);
         }
         let count = self.count("slots", WINDOW_MAX.min(window.slot_rounds as usize))?;
         for _ in 0..count {
             let slots = self.slots()?;
-            table.slots.push_back(slots);
+            slots.put(table.slots.enter());
         }
-        if table.marks.iter().flatten().any(|mark| !mark.is_possible()) {
+        if table.marks.rows().flatten().any(|mark| !mark.is_possible()) {
             return Err(tag("mark", u8::MAX));
         }
         table.add_up();
@@ -288,11 +295,7 @@ impl Parser<'_> {
         if base.0 == 0 || unscored.0 == 0 || base > unscored.minus(1).max(Round(1)) {
             return Err(tag("round", u8::MAX));
         }
-        Ok(CommittedRounds {
-            base,
-            unscored,
-            rows,
-        })
+        Ok(CommittedRounds::restored(base, unscored, rows))
     }
 
     fn row(&mut self) -> Result<CommittedRound, DecodeError> {

@@ -1,12 +1,12 @@
 //! The scores of an epoch: what R27 adds up, and the digest that commit records carry (R21).
 
-use std::collections::VecDeque;
-
 use crate::committee::{AuthorSet, Committee};
 use crate::crypto::{Context, Digest, hash};
 use crate::id::{Round, ValidatorIndex};
 use crate::reputation::mark::{Mark, ONE};
-use crate::reputation::rounds::{ScoredRound, SlotOutcomes};
+use crate::reputation::rounds::ScoredRound;
+use crate::reputation::slots;
+use crate::reputation::window::Window;
 
 /// The marks of all scored rounds that still count, and their sums.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,10 +19,10 @@ pub(crate) struct Table {
     pub(crate) slashed: AuthorSet,
     /// By validator: [`Mark::merit`] over all scored rounds of the epoch (R30).
     pub(crate) merits: Vec<u64>,
-    /// Marks of the last scored rounds, by validator; the newest last.
-    pub(crate) marks: VecDeque<Vec<Mark>>,
-    /// Slots of the last scored rounds; the newest last.
-    pub(crate) slots: VecDeque<SlotOutcomes>,
+    /// Marks of the last scored rounds, by validator.
+    pub(crate) marks: Window<Mark>,
+    /// Slots of the last scored rounds, as [`SlotOutcomes::put`] has them.
+    pub(crate) slots: Window<u8>,
     /// By validator: the sums over the two windows.
     sums: Vec<Sums>,
 }
@@ -52,52 +52,50 @@ const ROW_BYTES: usize = 25;
 impl Table {
     /// The table of an epoch's start.
     pub(crate) fn new(committee: &Committee) -> Self {
+        let windows = committee.reputation();
         Self {
             scored: Round::GENESIS,
             healthy: 0,
             slashed: AuthorSet::default(),
             merits: vec![0; committee.size()],
-            marks: VecDeque::new(),
-            slots: VecDeque::new(),
+            marks: Window::new(committee.size(), windows.score_rounds),
+            slots: Window::new(2 * committee.set_bytes(), windows.slot_rounds),
             sums: vec![Sums::default(); committee.size()],
         }
     }
 
     /// Adds the next round and drops what leaves the windows.
-    pub(crate) fn add(&mut self, round: ScoredRound, committee: &Committee) {
-        let windows = committee.reputation();
+    pub(crate) fn add(&mut self, round: &ScoredRound, committee: &Committee) {
         self.scored = self.scored.next();
         self.healthy += u32::from(is_healthy(&round.marks, committee));
         for (merit, mark) in self.merits.iter_mut().zip(&round.marks) {
             *merit += mark.merit();
         }
-        // What leaves goes first, so that full windows need no more room.
-        if self.marks.len() >= windows.score_rounds as usize {
-            let gone = self.marks.pop_front().unwrap_or_default();
-            for (sums, mark) in self.sums.iter_mut().zip(&gone) {
+        if let Some(gone) = self.marks.leaving() {
+            for (sums, mark) in self.sums.iter_mut().zip(gone) {
                 sums.points -= u64::from(mark.points());
             }
         }
         enter_marks(&mut self.sums, &round.marks);
-        self.marks.push_back(round.marks);
-        if self.slots.len() >= windows.slot_rounds as usize {
-            let gone = self.slots.pop_front().unwrap_or_default();
-            for (author, sums) in (0..).map(ValidatorIndex).zip(&mut self.sums) {
-                sums.skipped -= u32::from(gone.skipped.contains(author));
-                sums.slots -= u32::from(gone.has(author));
-            }
+        self.marks.enter().copy_from_slice(&round.marks);
+        if let Some(gone) = self.slots.leaving() {
+            slots::for_each(&mut self.sums, gone, |sums, led, skipped| {
+                sums.slots -= led;
+                sums.skipped -= skipped;
+            });
         }
-        enter_slots(&mut self.sums, &round.slots);
-        self.slots.push_back(round.slots);
+        let row = self.slots.enter();
+        round.slots.put(row);
+        enter_slots(&mut self.sums, row);
     }
 
     /// Adds both windows up again, after they were read back.
     pub(crate) fn add_up(&mut self) {
         self.sums.fill(Sums::default());
-        for marks in &self.marks {
+        for marks in self.marks.rows() {
             enter_marks(&mut self.sums, marks);
         }
-        for slots in &self.slots {
+        for slots in self.slots.rows() {
             enter_slots(&mut self.sums, slots);
         }
     }
@@ -112,9 +110,10 @@ impl Table {
         self.sums.iter().map(Sums::score).collect()
     }
 
-    /// R21: the digest of the table's canonical bytes (docs/storage-format.md).
-    pub(crate) fn digest(&self) -> Digest {
-        let mut bytes = Vec::with_capacity(8 + self.sums.len() * ROW_BYTES);
+    /// R21: the digest of the table's canonical bytes (docs/storage-format.md), which are left in `bytes` for its memory.
+    pub(crate) fn digest(&self, bytes: &mut Vec<u8>) -> Digest {
+        bytes.clear();
+        bytes.reserve(8 + self.sums.len() * ROW_BYTES);
         bytes.extend_from_slice(&self.scored.0.to_le_bytes());
         bytes.extend_from_slice(&self.healthy.to_le_bytes());
         for ((author, sums), merit) in (0..).map(ValidatorIndex).zip(&self.sums).zip(&self.merits) {
@@ -125,7 +124,7 @@ impl Table {
             row[17..].copy_from_slice(&merit.to_le_bytes());
             bytes.extend_from_slice(&row);
         }
-        hash(Context::ReputationTable, &[&bytes])
+        hash(Context::ReputationTable, &[bytes])
     }
 }
 
@@ -135,11 +134,11 @@ fn enter_marks(sums: &mut [Sums], marks: &[Mark]) {
     }
 }
 
-fn enter_slots(sums: &mut [Sums], slots: &SlotOutcomes) {
-    for (author, sums) in (0..).map(ValidatorIndex).zip(sums) {
-        sums.skipped += u32::from(slots.skipped.contains(author));
-        sums.slots += u32::from(slots.has(author));
-    }
+fn enter_slots(sums: &mut [Sums], slots: &[u8]) {
+    slots::for_each(sums, slots, |sums, led, skipped| {
+        sums.slots += led;
+        sums.skipped += skipped;
+    });
 }
 
 /// R30: validators of at least six tenths of the weight were seen in time.

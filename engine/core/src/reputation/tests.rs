@@ -4,7 +4,8 @@ use super::*;
 use crate::block::EquivocationProof;
 use crate::crypto::Signature;
 use crate::id::ValidatorIndex;
-use crate::reputation::rounds::{ScoredRound, SlotOutcomes};
+use crate::reputation::rounds::ScoredRound;
+use crate::reputation::slots::SlotOutcomes;
 use crate::testing::{Committer, DagText, committee, committee_with};
 use crate::thresholds::{FaultBounds, Mode};
 
@@ -220,24 +221,24 @@ fn scores_add_up_the_last_rounds_and_are_quartered_by_skipped_slots() {
     let committee = equal(4, 1, params);
     let mut table = Table::new(&committee);
     for fast in [1000, 200, 30] {
-        table.add(scored(&[0, 1, 2], &[], fast), &committee);
+        table.add(&scored(&[0, 1, 2], &[], fast), &committee);
     }
     // The first round has left; vote is ONE, so points are fast.
     assert_eq!(table.scores(), [230; 4]);
     // One of 8 slots skipped is not more than an eighth, two are.
     for _ in 0..4 {
-        table.add(scored(&[0, 1], &[], 1000), &committee);
+        table.add(&scored(&[0, 1], &[], 1000), &committee);
     }
-    table.add(scored(&[0], &[1], 1000), &committee);
+    table.add(&scored(&[0], &[1], 1000), &committee);
     assert_eq!(table.sums(ValidatorIndex(1)).slots, 8);
     assert_eq!(table.scores(), [2000; 4]);
-    table.add(scored(&[0], &[1, 3], 1001), &committee);
+    table.add(&scored(&[0], &[1, 3], 1001), &committee);
     // Validator 2 led 2 slots of the last 8 rounds, 3 led one, which was skipped.
     assert_eq!(table.scores(), [2001, 500, 2001, 500]);
     assert_eq!(table.sums(ValidatorIndex(2)).slots, 2);
     // Eight rounds later nothing is left of it.
     for _ in 0..8 {
-        table.add(scored(&[0, 1], &[], 7), &committee);
+        table.add(&scored(&[0, 1], &[], 7), &committee);
     }
     assert_eq!(table.scores(), [14; 4]);
     let sums = *table.sums(ValidatorIndex(3));
@@ -260,7 +261,7 @@ fn a_round_is_healthy_when_six_tenths_of_the_weight_were_seen() {
         let mut table = Table::new(&committee);
         let mark = |prop| Mark { prop, ..FULL };
         table.add(
-            ScoredRound {
+            &ScoredRound {
                 marks: props.map(mark).to_vec(),
                 slots: SlotOutcomes::default(),
             },
