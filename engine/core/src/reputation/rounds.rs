@@ -148,8 +148,7 @@ impl CommittedRounds {
             return AuthorSet::default();
         };
         let parents = parents.iter().filter(|parent| parent.round == below);
-        let linked: AuthorSet = parents.clone().map(|parent| parent.author).collect();
-        let mut links = linked.intersection(&row.authors);
+        let mut links: AuthorSet = parents.clone().map(|parent| parent.author).collect();
         if below >= self.unscored && row.doubled.is_empty() {
             return links;
         }
