@@ -76,6 +76,9 @@ pub struct Committee {
     /// Who leads, whatever the scores say: a yardstick of `testing`.
     #[cfg(any(test, feature = "testing"))]
     fixed_leaders: Option<AuthorSet>,
+    /// How many of a round's leaders have a slot: a yardstick of `testing`.
+    #[cfg(any(test, feature = "testing"))]
+    slots_per_round: Option<usize>,
 }
 
 impl Committee {
@@ -143,6 +146,8 @@ impl Committee {
             stand_in: false,
             #[cfg(any(test, feature = "testing"))]
             fixed_leaders: None,
+            #[cfg(any(test, feature = "testing"))]
+            slots_per_round: None,
         })
     }
 
@@ -247,6 +252,23 @@ impl Committee {
     pub(crate) fn with_fixed_leaders(mut self, leaders: AuthorSet) -> Self {
         self.fixed_leaders = Some(leaders);
         self
+    }
+
+    /// The same committee, in which only so many leaders of a round have a slot.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub(crate) fn with_slots_per_round(mut self, most: usize) -> Self {
+        self.slots_per_round = Some(most);
+        self
+    }
+
+    /// How many slots a round has at most; all eligible validators have one outside of simulations that ask for less.
+    pub(crate) fn slots_per_round(&self) -> usize {
+        #[cfg(any(test, feature = "testing"))]
+        let most = self.slots_per_round;
+        #[cfg(not(any(test, feature = "testing")))]
+        let most = None;
+        most.unwrap_or(VALIDATORS_MAX)
     }
 
     /// Who leads in place of R28's choice; `None` outside of simulations that ask for it.

@@ -28,7 +28,7 @@ mod reference_weights;
 pub use builder::{
     AcceptAll, Draft, Signing, VALID_CHECK, build, committee, committee_with, full_dag, keypair,
     mutated, proposal, sign, stand_in_signature, stand_in_variant, with_fixed_leaders,
-    with_stand_in_signatures,
+    with_slots_per_round, with_stand_in_signatures,
 };
 pub use committer::{Checkpoint, Committed, Committer, DecidedSlot, Verdict};
 pub use dag_text::{DagText, DagTextError};

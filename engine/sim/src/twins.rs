@@ -66,6 +66,7 @@ pub fn plan(script: Vec<u32>, profile: Profile) -> Plan {
             byzantine: None,
             scores: None,
             leaders: None,
+            slots_per_round: None,
             gc_depth: 16,
             signatures: Signatures::StandIn,
             min_round_delay_us: 5_000,

@@ -21,6 +21,8 @@ pub(crate) struct Schedule {
     epoch_seed: Digest,
     /// Eligible validators by index, with their keys for the draw.
     pool: Vec<(ValidatorIndex, u128)>,
+    /// Of a round.
+    slots_max: usize,
 }
 
 /// R29: the seed of an epoch's draws.
@@ -55,6 +57,7 @@ impl Schedule {
             start,
             epoch_seed: epoch_seed(committee),
             pool,
+            slots_max: committee.slots_per_round(),
         }
     }
 
@@ -88,7 +91,7 @@ impl Schedule {
         let mut pool = self.pool.clone();
         let mut sum: u128 = pool.iter().map(|(_, key)| key).sum();
         let mut order = Vec::with_capacity(pool.len());
-        for draw in stream.chunks_exact(16) {
+        for draw in stream.chunks_exact(16).take(self.slots_max) {
             let draw = u128::from_le_bytes(draw.try_into().expect("chunks of 16 bytes"));
             let mut left = draw % sum;
             let drawn = pool
@@ -172,7 +175,7 @@ impl Schedules {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::committee;
+    use crate::testing::{committee, with_slots_per_round};
     use crate::thresholds::{FaultBounds, Mode};
 
     fn schedules(starts: &[u32]) -> Schedules {
@@ -214,6 +217,22 @@ mod tests {
         assert_eq!(left(10), [1, 2, 3]);
         assert_eq!(left(29), [2, 3]);
         assert_eq!(left(99), [3]);
+    }
+
+    #[test]
+    fn a_yardstick_has_the_first_slots_of_the_draw() {
+        let bounds = FaultBounds {
+            mode: Mode::Graded,
+            byzantine: 1,
+            crashed: 0,
+        };
+        let all = committee(&[3, 1, 4, 1, 5], bounds, 8);
+        let two = with_slots_per_round(all.clone(), 2);
+        let (all, two) = (Schedule::initial(&all), Schedule::initial(&two));
+        for round in (1..50).map(Round) {
+            assert_eq!(all.slots(round)[..2], two.slots(round));
+            assert_eq!(all.slots(round).len(), 5);
+        }
     }
 
     #[test]

@@ -126,6 +126,16 @@ pub fn with_fixed_leaders(committee: Committee, leaders: &[ValidatorIndex]) -> C
     committee.with_fixed_leaders(set)
 }
 
+/// The same committee with so many slots a round, the first ones of the draw (R29): a yardstick for a slot for everybody.
+///
+/// # Panics
+/// When there would be none.
+#[must_use]
+pub fn with_slots_per_round(committee: Committee, most: usize) -> Committee {
+    assert!(most > 0, "a round has a slot");
+    committee.with_slots_per_round(most)
+}
+
 /// What a member signs with in a committee of [`with_stand_in_signatures`].
 #[must_use]
 pub fn stand_in_signature(key: &PublicKey, message: &[u8]) -> Signature {

@@ -47,6 +47,9 @@ pub(crate) struct WanArguments {
     /// A yardstick: everybody leads at all times, and nobody sooner for a score.
     #[arg(long, conflicts_with = "oracle")]
     equal_scores: bool,
+    /// A yardstick: only the first N leaders of a round have a slot, not all who are eligible.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    slots_per_round: Option<u16>,
     /// Only what began under the N-th schedule after the initial one or a later one counts.
     #[arg(long, value_name = "N", default_value_t = 0)]
     after_windows: u64,
@@ -201,6 +204,7 @@ impl WanArguments {
             byzantine: None,
             scores: None,
             leaders: self.leaders(),
+            slots_per_round: self.slots_per_round,
             gc_depth: 64,
             signatures: options::signatures(self.real_signatures),
             min_round_delay_us: self.min_round_delay * 1_000,

@@ -30,6 +30,9 @@ pub struct CommitteePlan {
     /// The only ones that lead, from the start and whatever the scores say: a yardstick for what scores find.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaders: Option<Vec<u16>>,
+    /// So many slots a round, not one for everybody who is eligible: a yardstick for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slots_per_round: Option<u16>,
     /// Real Ed25519, or a stand-in that costs a hash.
     pub signatures: Signatures,
     /// Shortest time between two own blocks.
@@ -171,14 +174,30 @@ impl CommitteePlan {
             Signatures::Ed25519 => committee,
             Signatures::StandIn => testing::with_stand_in_signatures(committee),
         };
+        self.with_yardsticks(committee, epochs)
+    }
+
+    fn with_yardsticks(
+        &self,
+        committee: Committee,
+        epochs: &EpochsPlan,
+    ) -> Result<Committee, PlanError> {
+        let fault = |why: &str| Err(PlanError::Committee(why.to_owned()));
+        if (self.leaders.is_some() || self.slots_per_round.is_some()) && !epochs.is_empty() {
+            return fault("a yardstick is for one epoch without end");
+        }
+        let committee = match self.slots_per_round {
+            None => committee,
+            Some(0) => return fault("a round has a slot"),
+            Some(most) => testing::with_slots_per_round(committee, most.into()),
+        };
         let Some(leaders) = &self.leaders else {
             return Ok(committee);
         };
         let leaders: Vec<ValidatorIndex> = leaders.iter().copied().map(ValidatorIndex).collect();
         let strange = leaders.iter().any(|l| committee.member(*l).is_none());
-        if leaders.is_empty() || strange || !epochs.is_empty() {
-            let why = "the leaders are none, or no members of every epoch".to_owned();
-            return Err(PlanError::Committee(why));
+        if leaders.is_empty() || strange {
+            return fault("the leaders are none, or no members");
         }
         Ok(testing::with_fixed_leaders(committee, &leaders))
     }

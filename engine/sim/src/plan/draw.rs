@@ -140,6 +140,7 @@ impl Draws {
             gc_depth: *random.pick(&[8, 12, 16, 32, 64]),
             scores: draw_scores(&mut random.fork(3)),
             leaders: None,
+            slots_per_round: None,
             signatures: self.signatures,
             min_round_delay_us: 1_000 * *random.pick(&[25, 50, 80, 120]),
             idle_round_delay_us: 1_000 * *random.pick(&[200, 500]),

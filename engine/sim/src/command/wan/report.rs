@@ -19,6 +19,8 @@ pub(super) struct Report {
     slow: usize,
     /// How leaders are chosen: by scores, or by a yardstick.
     leaders: &'static str,
+    /// At most; all leaders have one unless a yardstick says otherwise.
+    slots_per_round: Option<u16>,
     profile: String,
     network: String,
     mean_delay_ms: f64,
@@ -125,6 +127,7 @@ impl Report {
             crashed: arguments.crash,
             slow: arguments.slow,
             leaders: leaders(arguments),
+            slots_per_round: arguments.slots_per_round,
             profile: arguments.profile.name().to_owned(),
             network: network(arguments),
             mean_delay_ms: delay_us / 1e3,
@@ -177,7 +180,9 @@ impl fmt::Display for Report {
                 self.slow, self.profile
             ),
         )?;
-        row("leaders", format!("by {}", self.leaders))?;
+        let slots = self.slots_per_round;
+        let slots = slots.map_or(String::new(), |most| format!(", {most} a round at most"));
+        row("leaders", format!("by {}{slots}", self.leaders))?;
         row(
             "network",
             format!(
