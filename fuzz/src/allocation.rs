@@ -1,4 +1,4 @@
-//! The bound on what a decoder may allocate (V33).
+//! The bound on what a decoder may allocate.
 
 use allocation_counter::measure;
 

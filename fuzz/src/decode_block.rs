@@ -36,7 +36,7 @@ pub fn decode_block(data: &[u8]) {
     }
 }
 
-/// Decodes and checks, within bounded memory (V33).
+/// Decodes and checks, within bounded memory.
 fn verify(bytes: &Bytes) -> Result<VerifiedBlock, Rejected> {
     bounded(bytes.len(), || {
         verify_block(bytes, committee(), &MostAccepted)

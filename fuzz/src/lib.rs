@@ -69,7 +69,7 @@ pub use verify_block::verify_block;
 use bytes::Bytes;
 use probity_core::{CommitCertificate, CommitRecord, EpochEnd, Message};
 
-/// A message that decodes has one encoding: the bytes it came from (R2). Decoding takes bounded memory (V33).
+/// A message that decodes has one encoding: the bytes it came from (R2). Decoding takes bounded memory.
 fn check_message(frame: &Bytes) {
     if let Ok(message) = bounded(frame.len(), || Message::decode(frame)) {
         assert_eq!(

@@ -10,7 +10,7 @@ use crate::dag_operations::{check_restart, place, shuffle, split};
 
 /// Draws a long DAG from `data` for a committee that collects after a few rounds, and delivers it in several orders.
 ///
-/// - Whatever arrives late, and whatever was collected when it did, the commits are the same (R22, R23, V1).
+/// - Whatever arrives late, and whatever was collected when it did, the commits are the same (R22, R23).
 /// - A view that got only the first part has a prefix of them.
 /// - The same after a restart at some commit.
 ///

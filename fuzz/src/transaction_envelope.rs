@@ -17,7 +17,7 @@ use probity_core::ValidatorIndex;
 
 /// Reads `data` as a transaction, and as instructions for a list of nearly valid ones.
 ///
-/// - A transaction that is read re-encodes to the same bytes, within bounded memory (V33).
+/// - A transaction that is read re-encodes to the same bytes, within bounded memory.
 /// - The door lets in what its clock and network allow, and nothing else.
 /// - In a list each transaction has the verdict that it has alone, with a cold and with a warm key cache.
 ///

@@ -1,4 +1,4 @@
-//! Large inputs that once took far more memory than they have bytes (V33). They stay out of the corpus: a fuzzer slows
+//! Large inputs that once took far more memory than they have bytes. They stay out of the corpus: a fuzzer slows
 //! down with the size of its inputs.
 
 use bytes::{BufMut, Bytes, BytesMut};

@@ -54,8 +54,8 @@
 //! # Out of scope
 //!
 //! Meaning: tables and keys are the engine's. Encryption: use an encrypted disk. Repair: a damaged
-//! record is reported, and the engine fetches the block from its peers. Bit rot in LMDB's own index
-//! pages: see `LmdbStorage`.
+//! record is reported on reading and never mended. Bit rot in LMDB's own index pages: see
+//! `LmdbStorage`.
 
 #![deny(unsafe_code)]
 

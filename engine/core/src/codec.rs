@@ -169,7 +169,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A list whose count was read: refused above what is allowed, before anything is allocated, and then allocated
-    /// for no more items than the bytes at hand can hold (V33).
+    /// for no more items than the bytes at hand can hold.
     pub(crate) fn list<T>(
         &mut self,
         count: usize,

@@ -53,8 +53,9 @@
 //!
 //! `limits` (every bound) · `thresholds`, `committee` (who decides, with how much) · `block`, `codec`, [`crypto`] ·
 //! `verify` (the only door) · `dag` · `suspended`, `fetch`, `grounding` (what waits, what is missing, what may be
-//! linked) · `catchup` (how who is far behind returns) · `round_clock` · `order` with `votes`, `schedule`, `leaders`, `linearize` · `reputation` · `commit`, `finality` · [`record`],
-//! `recover` · `replica` (wires them) · `input`, `output`, `message`.
+//! linked), `extra` (further blocks of a slot) · `catchup` (how who is far behind returns) · `round_clock` · `order` with
+//! `votes`, `schedule`, `leaders`, `linearize` · `evidence`, `evidence_file` · `reputation` · `commit`, `finality` · `epoch`
+//! (changes, ends, the next committee) · [`record`], `recover` · `replica` (wires them) · `input`, `output`, `message`.
 //!
 //! Rules are cited by number, as in `// R16`; `docs/protocol.md` has them.
 //!

@@ -361,7 +361,7 @@ fn check_payload(header: &Header, bytes: Bytes) -> Result<Payload, Reject> {
 }
 
 /// R4.6, by parts: a slice takes 16 bytes and an empty transaction 4, so a list of all of them could need four times
-/// the memory that the block had when it arrived (V33).
+/// the memory that the block had when it arrived.
 fn first_invalid(payload: &Payload, check: &dyn TransactionCheck) -> Option<usize> {
     let mut transactions = payload.iter();
     let mut before = 0;

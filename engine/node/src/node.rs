@@ -74,7 +74,8 @@ impl NodeBuilder {
     }
 
     /// Decides which transactions are valid, instead of the check that the configuration names. All
-    /// validators must use the same one.
+    /// validators must use the same one, and nothing finds out if they do not: the chain id binds the
+    /// name in the configuration, not this one's.
     pub fn check(mut self, check: Arc<dyn ClientCheck>) -> Self {
         self.check = Some(check);
         self

@@ -42,7 +42,8 @@
 //! | a model | disks (slow writes, failed writes, writes lost or half done in a crash) |
 //! | a model | wall clocks (skew, jumps), processes (crash, pause, slowness), clients |
 //! | stood in for | signatures cost a hash, unless a plan says Ed25519; sinners sign with their own keys alone |
-//! | not simulated | threads, sockets, QUIC, LMDB, the node's intake and its limits on peers: tests of those crates |
+//! | a model | what a node's intake remembers of transactions, and submits again |
+//! | not simulated | threads, sockets, QUIC, LMDB, the rest of the intake, limits on peers: tests of those crates |
 //!
 //! A transaction is a number in eight bytes, little-endian, and padding. An application makes of it what it likes.
 //!

@@ -108,7 +108,7 @@ fn the_weight_of_a_set_is_the_sum_of_its_members() {
     assert_eq!(set.len(), 8);
 }
 
-/// V3, V11: every field that decides validity changes the chain id.
+/// R32: every field that decides validity changes the chain id.
 #[test]
 fn every_parameter_changes_the_chain_id() {
     let base = config(&[1, 1, 1, 1, 1]);

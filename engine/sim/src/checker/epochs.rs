@@ -1,5 +1,5 @@
 //! An epoch ends once and alike for everybody, provably; the next committee is what R30 makes of it, under the chain id
-//! that the specification gives it.
+//! that R32 gives it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
