@@ -198,12 +198,7 @@ fn from_directory(dir: &Path, options: &ClusterOptions) -> Result<Vec<Config>, F
         )));
     }
     let found = probity::CommitteeFile::load(&committee).map_err(Failure::fault)?;
-    let kind = |check: Check| check.name();
-    let (asked_kind, found_kind) = (
-        kind(check_of(options.transactions)),
-        kind(found.transactions),
-    );
-    let describe = |validators, profile, kind, terms: &EpochTerms| {
+    let describe = |validators, profile, kind: &Check, terms: &EpochTerms| {
         let lasting = terms
             .length_ms
             .map_or("without end".to_owned(), |ms| format!("of {ms} ms"));
@@ -212,13 +207,13 @@ fn from_directory(dir: &Path, options: &ClusterOptions) -> Result<Vec<Config>, F
     let there = describe(
         found.validators.len(),
         found.profile,
-        found_kind,
+        &found.transactions,
         &found.epochs,
     );
     let asked = describe(
         options.validators,
         options.profile,
-        asked_kind,
+        &check_of(options.transactions),
         &options.terms(),
     );
     if asked != there {

@@ -382,6 +382,12 @@ impl Committee {
             .sum()
     }
 
+    /// Name and version of the transaction check; part of the chain id (R32).
+    #[must_use]
+    pub fn check(&self) -> &str {
+        &self.check
+    }
+
     /// The thresholds of the commit rule.
     #[must_use]
     pub fn thresholds(&self) -> &Thresholds {

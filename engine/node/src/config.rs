@@ -149,7 +149,7 @@ impl Config {
     ) -> Self {
         Self {
             committee: members,
-            transactions: committee.transactions,
+            transactions: committee.transactions.clone(),
             listen,
             validators: committee.validators.clone(),
             me,
@@ -230,9 +230,9 @@ impl Config {
             .collect()
     }
 
-    /// The transaction check that the committee agreed on, for its network.
+    /// The transaction check that the committee agreed on, for its network; `None` if it does not come with the engine.
     #[must_use]
-    pub fn check(&self) -> Arc<dyn ClientCheck> {
+    pub fn check(&self) -> Option<Arc<dyn ClientCheck>> {
         self.transactions.check(*self.committee.chain())
     }
 

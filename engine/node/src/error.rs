@@ -26,6 +26,18 @@ pub enum Error {
         /// By the builder.
         given: String,
     },
+    /// The committee's file names a transaction check that the builder was not given, or another one was given: its
+    /// validators would not agree on which blocks are valid.
+    #[error(
+        "the committee's transactions are checked by {named}, the node has {}",
+        given.as_deref().unwrap_or("no such check: give it to NodeBuilder::check")
+    )]
+    Check {
+        /// By the committee's file.
+        named: String,
+        /// By the builder, if it was given one.
+        given: Option<String>,
+    },
     /// A value of the configuration is not allowed.
     #[error(transparent)]
     Config(#[from] ConfigError),

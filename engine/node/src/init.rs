@@ -128,7 +128,7 @@ pub fn init(dir: &Path, options: &InitOptions) -> Result<InitReport, InitError> 
     }
     let committee = CommitteeFile {
         profile: options.profile,
-        transactions: options.transactions,
+        transactions: options.transactions.clone(),
         epochs: options.epochs.clone(),
         validators,
     };

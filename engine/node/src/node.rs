@@ -73,9 +73,8 @@ impl NodeBuilder {
         self
     }
 
-    /// Decides which transactions are valid, instead of the check that the configuration names. All
-    /// validators must use the same one, and nothing finds out if they do not: the chain id binds the
-    /// name in the configuration, not this one's.
+    /// Decides which transactions are valid, where the committee's file names a check that does not come with the engine. Its
+    /// name must be the one in the file, which the chain id binds: change it whenever the verdict on any bytes changes.
     pub fn check(mut self, check: Arc<dyn ClientCheck>) -> Self {
         self.check = Some(check);
         self

@@ -80,7 +80,7 @@ impl Prepared {
         let storage = storage.ok_or(Error::Missing("storage"))?;
         let transport = transport.ok_or(Error::Missing("transport"))?;
         let habits = habits(&config, rule)?;
-        let check = with_changes(check.unwrap_or_else(|| config.check()), &habits);
+        let check = with_changes(check_of(&config, check)?, &habits);
         let records = Records(Arc::clone(&storage));
         let (chronicle, past) = Chronicle::load(records.clone(), Arc::clone(&config.committee))?;
         let chronicle = Arc::new(chronicle);
@@ -188,6 +188,22 @@ impl Prepared {
             persist: Box::new(move || persister.run()),
         };
         Ok((shared, threads))
+    }
+}
+
+/// The check that the committee agreed on, given or built in.
+fn check_of(
+    config: &Config,
+    given: Option<Arc<dyn ClientCheck>>,
+) -> Result<Arc<dyn ClientCheck>, Error> {
+    let named = config.committee.check();
+    let check = given.or_else(|| config.check());
+    match check {
+        Some(check) if check.name() == named => Ok(check),
+        other => Err(Error::Check {
+            named: named.to_owned(),
+            given: other.map(|check| check.name().to_owned()),
+        }),
     }
 }
 

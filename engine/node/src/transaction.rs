@@ -115,35 +115,44 @@ pub enum TransactionFault {
     ExpiresTooLate,
 }
 
-/// The checks that come with the engine, by the names that configurations use.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+/// Which check decides whether transactions are valid, by the name that configurations use.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum TransactionKind {
     /// [`SignedEnvelope`]: signed by clients, de-duplicated. The default.
     #[default]
     SignedEnvelope,
     /// [`Opaque`]: any bytes.
     Opaque,
+    /// One of the embedder's, which every validator's node is given with
+    /// [`NodeBuilder::check`](crate::NodeBuilder::check).
+    Own(CheckName),
 }
 
+/// Name and version of a check that does not come with the engine.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CheckName(Arc<str>);
+
 impl TransactionKind {
-    /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 2] = [Self::SignedEnvelope, Self::Opaque];
+    /// The kinds that come with the engine, in the order of the documentation.
+    pub const BUILT_IN: [Self; 2] = [Self::SignedEnvelope, Self::Opaque];
 
     /// Name and version of the check, part of the chain id (R32).
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Self::SignedEnvelope => SignedEnvelope::NAME,
             Self::Opaque => Opaque::NAME,
+            Self::Own(name) => &name.0,
         }
     }
 
-    /// The check, for the network whose first epoch has the chain id `network`.
+    /// The check, for the network whose first epoch has the chain id `network`; `None` if it does not come with the engine.
     #[must_use]
-    pub fn check(self, network: Digest) -> Arc<dyn ClientCheck> {
+    pub fn check(&self, network: Digest) -> Option<Arc<dyn ClientCheck>> {
         match self {
-            Self::SignedEnvelope => Arc::new(SignedEnvelope::new(network)),
-            Self::Opaque => Arc::new(Opaque),
+            Self::SignedEnvelope => Some(Arc::new(SignedEnvelope::new(network))),
+            Self::Opaque => Some(Arc::new(Opaque)),
+            Self::Own(_) => None,
         }
     }
 }
@@ -157,18 +166,31 @@ impl fmt::Display for TransactionKind {
 impl FromStr for TransactionKind {
     type Err = UnknownTransactionKind;
 
+    /// A built-in kind, or an own one whose name is a word of letters, digits, `-`, `_` and `.`, a slash and a version
+    /// number: 64 bytes at most.
     fn from_str(name: &str) -> Result<Self, UnknownTransactionKind> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.name() == name)
-            .ok_or(UnknownTransactionKind)
+        if let Some(kind) = Self::BUILT_IN.into_iter().find(|kind| kind.name() == name) {
+            return Ok(kind);
+        }
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+        let (word, version) = name.split_once('/').ok_or(UnknownTransactionKind)?;
+        let sound = !word.is_empty() && word.bytes().all(plain) && name.len() <= 64;
+        let numbered = !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit());
+        if !sound || !numbered {
+            return Err(UnknownTransactionKind);
+        }
+        Ok(Self::Own(CheckName(name.into())))
     }
 }
 
-/// The name is not that of a built-in check.
+/// The name is not that of a check.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-#[error("unknown transaction check; allowed: signed-envelope/1, opaque/1")]
+#[error("no transaction check; allowed: {ALLOWED_CHECKS}")]
 pub struct UnknownTransactionKind;
+
+/// The names that [`TransactionKind`] is read from, for people.
+pub(crate) const ALLOWED_CHECKS: &str =
+    "signed-envelope/1, opaque/1, or name and version of a check of your own, such as mine/7";
 
 /// Takes any bytes for a transaction: 1 to 65,536 of them. Nothing is signed, nothing expires and
 /// nothing is a duplicate: the application looks after all that.

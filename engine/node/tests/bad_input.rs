@@ -9,8 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use common::{Network, now_ms, signed, wait_until};
 use probity::{
-    BODY_BYTES_MAX, ClientCheck, Config, Envelope, Keypair, MemoryNetwork, MemoryStorage, Node,
-    Opaque, State, StopReason, SubmitError, TransactionFault, TransactionKind,
+    BODY_BYTES_MAX, ClientCheck, Config, Envelope, Error, Keypair, MemoryNetwork, MemoryStorage,
+    Node, Opaque, Profile, State, StopReason, SubmitError, TransactionFault, TransactionKind,
 };
 use probity_core::TransactionCheck;
 use probity_core::crypto::Digest;
@@ -169,4 +169,60 @@ fn a_panic_stops_the_node_and_names_its_thread() {
         (thread.as_str(), message.as_str()),
         ("intake", "a defect in the check")
     );
+}
+
+/// What the embedder of an own check sees to, wherever its verdicts come from.
+struct Named(&'static str);
+
+impl TransactionCheck for Named {
+    fn name(&self) -> &str {
+        self.0
+    }
+
+    fn first_invalid(&self, transactions: &[&[u8]]) -> Option<usize> {
+        Opaque.first_invalid(transactions)
+    }
+}
+
+impl ClientCheck for Named {
+    fn admit(&self, bytes: &[u8], now_ms: u64) -> Result<probity::Admitted, TransactionFault> {
+        Opaque.admit(bytes, now_ms)
+    }
+
+    fn verdicts(&self, transactions: &[&[u8]]) -> Vec<bool> {
+        Opaque.verdicts(transactions)
+    }
+}
+
+#[test]
+fn a_node_starts_with_the_check_that_its_committee_names_and_no_other() {
+    let start = |kind: &str, check: Option<&'static str>| {
+        let keys = vec![Keypair::from_seed(&[1; 32])];
+        let kind = kind.parse().unwrap();
+        let mut configs = Config::in_process(keys, Profile::default(), kind).unwrap();
+        let transport = MemoryNetwork::new().transport(PeerId::new([1; 32]));
+        let builder = Node::builder(configs.remove(0))
+            .storage(MemoryStorage::new())
+            .transport(transport);
+        match check {
+            Some(name) => builder.check(Arc::new(Named(name))).start(),
+            None => builder.start(),
+        }
+    };
+    let wrong = [
+        ("opaque/1", Some("mine/7")),
+        ("mine/7", Some("mine/8")),
+        ("mine/7", None),
+    ];
+    for (kind, check) in wrong {
+        let error = start(kind, check).err().unwrap();
+        let Error::Check { named, given } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!((named.as_str(), given.as_deref()), (kind, check));
+        assert!(error.to_string().contains(kind), "{error}");
+    }
+    let node = start("mine/7", Some("mine/7")).unwrap();
+    let taken = node.submit_blocking(Bytes::from_static(b"x")).unwrap();
+    taken.committed_blocking().unwrap();
 }

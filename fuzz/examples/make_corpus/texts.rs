@@ -67,19 +67,23 @@ fn committee_texts() -> Vec<(&'static str, String)> {
         };
         file.to_toml().expect("small stakes")
     };
-    let kinds = TransactionKind::ALL;
-    let one = text(vec![validator(0)], Profile::Dual30, kinds[1]);
+    let kinds = TransactionKind::BUILT_IN;
+    let one = text(vec![validator(0)], Profile::Dual30, kinds[1].clone());
     let two = text(
         vec![validator(0), validator(1)],
         Profile::Classic33,
-        kinds[0],
+        kinds[0].clone(),
     );
     vec![
         (
             "twins",
-            text(vec![validator(0), validator(0)], Profile::Fast20, kinds[0]),
+            text(
+                vec![validator(0), validator(0)],
+                Profile::Fast20,
+                kinds[0].clone(),
+            ),
         ),
-        ("none", text(Vec::new(), Profile::Dual25, kinds[0])),
+        ("none", text(Vec::new(), Profile::Dual25, kinds[0].clone())),
         ("stake-0", one.replace("stake = 1", "stake = 0")),
         (
             "short-key",

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{parse_toml, read_toml};
 use super::{ConfigError, units};
 use crate::contact::Contact;
-use crate::transaction::TransactionKind;
+use crate::transaction::{ALLOWED_CHECKS, TransactionKind};
 
 /// What all validators agree on before they start: the content of `committee.toml`.
 ///
@@ -157,10 +157,10 @@ impl CommitteeFile {
             let allowed = "dual30, classic33, dual25, dual20c, fast20";
             ConfigError::value("profile", &raw.profile, allowed)
         })?;
-        let transactions = raw.transactions.parse().map_err(|_| {
-            let allowed = "signed-envelope/1, opaque/1";
-            ConfigError::value("transactions", &raw.transactions, allowed)
-        })?;
+        let transactions = raw
+            .transactions
+            .parse()
+            .map_err(|_| ConfigError::value("transactions", &raw.transactions, ALLOWED_CHECKS))?;
         let validators: Result<_, ConfigError> = raw
             .validators
             .iter()

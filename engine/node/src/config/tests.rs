@@ -223,7 +223,7 @@ fn a_minimal_file_is_enough() {
     let config = Config::load(temp.path().join("small.toml")).ok().unwrap();
     assert_eq!(config.listen, config.validators[0].address);
     assert_eq!(config.tuning, Tuning::default());
-    assert_eq!(config.check().name(), "signed-envelope/1");
+    assert_eq!(config.committee.check(), "signed-envelope/1");
 }
 
 #[test]
@@ -344,7 +344,7 @@ fn in_process_validators_share_one_committee() {
     }
     let single = Config::single(Keypair::from_seed(&[1; 32])).ok().unwrap();
     assert_eq!(
-        (single.committee.size(), single.check().name()),
+        (single.committee.size(), single.committee.check()),
         (1, "opaque/1")
     );
 }

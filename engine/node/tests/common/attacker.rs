@@ -176,7 +176,7 @@ impl Attacker {
         transport.start(inbox);
         Self {
             me: config.me.unwrap(),
-            check: config.check(),
+            check: config.check().unwrap(),
             signing: config.signing,
             committee: config.committee,
             transport: Arc::new(transport),

@@ -51,7 +51,7 @@ pub(crate) fn again(config: &Config, seed: u8) -> Config {
     Config {
         contacts: Vec::new(),
         committee: Arc::clone(&config.committee),
-        transactions: config.transactions,
+        transactions: config.transactions.clone(),
         validators: config.validators.clone(),
         me: config.me,
         signing: Keypair::from_seed(&[seed; 32]),
