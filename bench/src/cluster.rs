@@ -11,8 +11,8 @@ use probity::{
 };
 use probity_core::crypto::{Digest, Keypair};
 use probity_core::{Commit, CommitIndex, Committee};
-use probity_storage::{LmdbOptions, LmdbStorage, MemoryStorage, Storage};
-use probity_transport::{MemoryNetwork, NetworkKey, PeerId, QuicOptions, QuicTransport};
+use probity_storage::{MemoryStorage, Storage};
+use probity_transport::{MemoryNetwork, PeerId, QuicTransport};
 use tempfile::TempDir;
 
 use crate::Failure;
@@ -262,14 +262,7 @@ fn open(kind: StorageKind, config: &Config) -> Result<Arc<dyn Storage>, Failure>
     match kind {
         StorageKind::Memory => Ok(Arc::new(MemoryStorage::new())),
         StorageKind::Lmdb => {
-            let parent = config.data.parent().unwrap_or(Path::new("."));
-            fs::create_dir_all(parent).map_err(Failure::fault)?;
-            let limit_bytes = config.storage_limit_bytes;
-            let options = LmdbOptions {
-                limit_bytes,
-                ..LmdbOptions::default()
-            };
-            let storage = LmdbStorage::open_with(&config.data, &options).map_err(Failure::fault)?;
+            let storage = config.open_lmdb().map_err(Failure::fault)?;
             Ok(Arc::new(storage))
         }
     }
@@ -280,11 +273,7 @@ fn start_over_quic(
     mut configs: Vec<Config>,
     storages: &[Arc<dyn Storage>],
 ) -> Result<Vec<Node>, Failure> {
-    let bind = |config: &Config| {
-        let options = QuicOptions::for_network(*config.committee.chain().as_bytes());
-        let identity = NetworkKey::from_seed(*config.network_seed);
-        QuicTransport::bind(config.listen, identity, options).map_err(Failure::fault)
-    };
+    let bind = |config: &Config| config.bind_quic().map_err(Failure::fault);
     let transports: Result<Vec<QuicTransport>, Failure> = configs.iter().map(bind).collect();
     let transports = transports?;
     for config in &mut configs {

@@ -28,12 +28,9 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use clap::Parser;
 use probity::{
-    Addresses, CommitIndex, Config, Envelope, EpochTerms, InitOptions, Keypair, LmdbStorage, Node,
-    Profile, QuicTransport, SubmitError, TransactionKind,
+    Addresses, CommitIndex, Config, Digest, Envelope, EpochTerms, InitOptions, Keypair, Node,
+    Profile, SubmitError, TransactionKind,
 };
-use probity_core::crypto::Digest;
-use probity_storage::LmdbOptions;
-use probity_transport::{NetworkKey, QuicOptions};
 
 const VALIDATORS: usize = 4;
 /// Each validator's clients submit this many transactions in every pause: 200 a second.
@@ -132,16 +129,7 @@ fn run_all(data: &Path) -> Result<(), Box<dyn Error>> {
 fn run_one(data: &Path, validator: u8) -> Result<(), Box<dyn Error>> {
     let config = Config::load(data.join(format!("node-{validator}.toml")))?;
     let network = *config.committee.chain();
-    std::fs::create_dir_all(&config.data)?;
-    let limit_bytes = config.storage_limit_bytes;
-    let storage = LmdbOptions {
-        limit_bytes,
-        ..LmdbOptions::default()
-    };
-    let storage = LmdbStorage::open_with(&config.data, &storage)?;
-    let identity = NetworkKey::from_seed(*config.network_seed);
-    let options = QuicOptions::for_network(*network.as_bytes());
-    let transport = QuicTransport::bind(config.listen, identity, options)?;
+    let (storage, transport) = (config.open_lmdb()?, config.bind_quic()?);
     let node = Node::builder(config)
         .storage(storage)
         .transport(transport)

@@ -1,6 +1,5 @@
 //! The smallest node: one validator in this process orders one transaction.
-use probity::{CommitIndex, Config, Keypair, MemoryNetwork, MemoryStorage, Node};
-use probity_transport::PeerId;
+use probity::{CommitIndex, Config, Keypair, MemoryNetwork, MemoryStorage, Node, PeerId};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = Config::single(Keypair::from_seed(&[7; 32]))?;

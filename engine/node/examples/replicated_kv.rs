@@ -25,10 +25,9 @@ use bytes::Bytes;
 use clap::Parser;
 use probity::{
     Addresses, Commit, CommitIndex, CommitsEnd, Config, EpochTerms, InitOptions, LmdbStorage, Node,
-    Profile, QuicTransport, SubmitError, TransactionKind,
+    Profile, SubmitError, TransactionKind,
 };
-use probity_storage::{Batch, LmdbOptions, Scan, Storage, Table};
-use probity_transport::{NetworkKey, QuicOptions};
+use probity_storage::{Batch, Scan, Storage, Table};
 
 const PAIRS: Table = Table::new(0);
 const APPLIED: Table = Table::new(1);
@@ -92,16 +91,7 @@ fn init(data: &Path) -> Result<(), Box<dyn Error>> {
 
 fn start(data: &Path) -> Result<Node, Box<dyn Error>> {
     let config = Config::load(data.join("node-0.toml"))?;
-    std::fs::create_dir_all(&config.data)?;
-    let limit_bytes = config.storage_limit_bytes;
-    let storage = LmdbOptions {
-        limit_bytes,
-        ..LmdbOptions::default()
-    };
-    let storage = LmdbStorage::open_with(&config.data, &storage)?;
-    let identity = NetworkKey::from_seed(*config.network_seed);
-    let options = QuicOptions::for_network(*config.committee.chain().as_bytes());
-    let transport = QuicTransport::bind(config.listen, identity, options)?;
+    let (storage, transport) = (config.open_lmdb()?, config.bind_quic()?);
     Ok(Node::builder(config)
         .storage(storage)
         .transport(transport)

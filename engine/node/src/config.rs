@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 use probity_core::crypto::{Keypair, PublicKey};
 use probity_core::{Committee, EpochTerms, Profile, ValidatorIndex};
+use probity_storage::{LmdbOptions, LmdbStorage, StorageError};
+use probity_transport::{NetworkKey, QuicOptions, QuicTransport, TransportError};
 
 use crate::contact::Contact;
 use crate::keys::{Seed, generate_seed};
@@ -55,7 +57,7 @@ pub struct Config {
     pub data: PathBuf,
     /// Bytes of history kept for the application and for peers, older than what the protocol needs.
     pub retain_bytes: u64,
-    /// Bytes that the storage may take in all; when they are used up the node stops.
+    /// Bytes that the storage of [`open_lmdb`](Self::open_lmdb) may take in all; when they are used up the node stops.
     pub storage_limit_bytes: u64,
     /// What may be changed without agreement.
     pub tuning: Tuning,
@@ -234,6 +236,29 @@ impl Config {
     #[must_use]
     pub fn check(&self) -> Option<Arc<dyn ClientCheck>> {
         self.transactions.check(*self.committee.chain())
+    }
+
+    /// Opens LMDB in [`data`](Self::data), within [`storage_limit_bytes`](Self::storage_limit_bytes). The directory is made if
+    /// there is none.
+    ///
+    /// # Errors
+    /// When the directory cannot be used: another process has it open, it holds something else or something damaged.
+    pub fn open_lmdb(&self) -> Result<LmdbStorage, StorageError> {
+        let options = LmdbOptions {
+            limit_bytes: self.storage_limit_bytes,
+            ..LmdbOptions::default()
+        };
+        LmdbStorage::open_with(&self.data, &options)
+    }
+
+    /// Binds a QUIC endpoint to [`listen`](Self::listen), with the key that its peers know it by.
+    ///
+    /// # Errors
+    /// When the address cannot be had.
+    pub fn bind_quic(&self) -> Result<QuicTransport, TransportError> {
+        let identity = NetworkKey::from_seed(*self.network_seed);
+        let options = QuicOptions::for_network(*self.committee.chain().as_bytes());
+        QuicTransport::bind(self.listen, identity, options)
     }
 
     /// The key that signs this validator's blocks, as peers know it.

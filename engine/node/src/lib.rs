@@ -3,8 +3,8 @@
 //!
 //! # Hello
 //!
-//! One validator in this process; four need four configurations, a [`QuicTransport`] and an
-//! [`LmdbStorage`] each.
+//! One validator in this process; four need four configurations, [`Config::bind_quic`] and
+//! [`Config::open_lmdb`] each.
 //!
 //! ```
 #![doc = include_str!("../examples/hello.rs")]
@@ -98,15 +98,16 @@ pub use health::StopReason;
 pub use init::*;
 pub use keys::*;
 pub use node::{Node, NodeBuilder, State, Status};
-pub use probity_core::crypto::Keypair;
-pub use probity_core::{Accusation, Commit, CommitIndex, EquivocationProof, EvidenceFile, Profile};
+pub use probity_core::crypto::{Digest, Keypair, PublicKey};
+pub use probity_core::{Accusation, EquivocationProof, EvidenceFile};
 pub use probity_core::{
     Authority, Change, ChangeOutcome, ChangeRequest, Committee, DecidedChange, EpochEnd, EpochRule,
     EpochTerms, FaultBounds, FixedCommittee, Roster, RosterError, Seat, VotedChanges,
 };
-pub use probity_core::{Standing, StoredEpoch, ValidatorIndex};
-pub use probity_storage::{LmdbStorage, MemoryStorage};
-pub use probity_transport::{MemoryNetwork, QuicTransport};
+pub use probity_core::{Commit, CommitIndex, CommitRecord, Profile, ValidatorIndex};
+pub use probity_core::{Standing, StoredEpoch, TransactionCheck};
+pub use probity_storage::{LmdbOptions, LmdbStorage, MemoryStorage, StorageError};
+pub use probity_transport::{MemoryNetwork, PeerId, QuicOptions, QuicTransport, TransportError};
 pub use stored::{replay_scores, stored_epochs};
 pub use submit::Submitted;
 pub use transaction::*;

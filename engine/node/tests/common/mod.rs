@@ -15,7 +15,7 @@ use probity::{
     TransactionKind,
 };
 use probity_core::crypto::Digest;
-use probity_transport::{NetworkKey, QuicOptions, QuicTransport};
+use probity_transport::QuicTransport;
 
 /// Long enough for a machine that does much else.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,13 +37,7 @@ pub(crate) fn bound(n: u8, kind: TransactionKind) -> Vec<(Config, QuicTransport)
 
 /// Binds a validator's endpoint.
 pub(crate) fn bind(config: &Config) -> QuicTransport {
-    let options = QuicOptions::for_network(*config.committee.chain().as_bytes());
-    QuicTransport::bind(
-        config.listen,
-        NetworkKey::from_seed(*config.network_seed),
-        options,
-    )
-    .unwrap()
+    config.bind_quic().unwrap()
 }
 
 /// The same configuration once more, for a restart on the address `transport` is bound to.

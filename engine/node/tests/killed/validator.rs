@@ -8,8 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use probity::{Config, LmdbStorage, Node, QuicTransport, SubmitError};
-use probity_transport::{NetworkKey, QuicOptions};
+use probity::{Config, Node, SubmitError};
 
 /// Clients of each validator, one transaction after the other.
 const CLIENTS: u8 = 2;
@@ -20,11 +19,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub(crate) fn start(home: &Path, number: u8) -> Node {
     let mut config = Config::load(home.join(format!("node-{number}.toml"))).unwrap();
     config.tuning.verify_threads = 1;
-    std::fs::create_dir_all(&config.data).unwrap();
-    let storage = LmdbStorage::open(&config.data).unwrap();
-    let identity = NetworkKey::from_seed(*config.network_seed);
-    let options = QuicOptions::for_network(*config.committee.chain().as_bytes());
-    let transport = QuicTransport::bind(config.listen, identity, options).unwrap();
+    let (storage, transport) = (config.open_lmdb().unwrap(), config.bind_quic().unwrap());
     let node = Node::builder(config);
     node.storage(storage).transport(transport).start().unwrap()
 }
