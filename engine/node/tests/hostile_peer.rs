@@ -291,6 +291,51 @@ fn the_greatest_values_of_a_valid_block_harm_nobody() {
     }
 }
 
+#[test]
+fn requests_for_the_greatest_numbers_harm_nobody() {
+    let mut siege = Siege::start();
+    let greatest = CommitIndex(u64::MAX);
+    for frame in [
+        Message::FetchCommits {
+            first: greatest,
+            count: 64,
+        },
+        Message::FetchCertificate {
+            epoch: 0,
+            at_least: greatest,
+        },
+        Message::FetchCertificate {
+            epoch: u64::MAX,
+            at_least: greatest,
+        },
+        Message::Commits {
+            first: greatest,
+            records: vec![Bytes::from_static(b"?"); 2],
+        },
+        Message::FetchHistory {
+            above: Round(u32::MAX),
+            refs: vec![invented(Round(u32::MAX), ValidatorIndex(u16::MAX), 1)],
+        },
+        Message::Replay {
+            epoch: u64::MAX,
+            after: Round(u32::MAX),
+        },
+    ] {
+        siege.broadcast(Lane::Control, &frame.encode());
+    }
+    let answers = |siege: &Siege| {
+        let messages = siege.attacker.messages.iter();
+        messages
+            .filter(|message| matches!(message, Message::Commits { .. }))
+            .count()
+    };
+    wait_until("every node answers", || {
+        siege.attacker.listen();
+        answers(&siege) >= 3
+    });
+    siege.assert_goes_on();
+}
+
 /// The timestamps of all commits until the one with the attacker's block number `count`.
 fn attackers_commits(node: &Node, count: usize) -> Vec<u64> {
     let mut stream = node.commits_after(CommitIndex::GENESIS);
