@@ -235,3 +235,42 @@ fn where_the_rule_takes_no_votes_nobody_asks() {
     let refused = mortal.node(0).propose_change(Change::EndEpoch).unwrap_err();
     assert!(matches!(refused, ChangeError::NoVotes { .. }), "{refused}");
 }
+
+/// All that the returning one knew have left and are gone for good; it stayed a member.
+#[test]
+fn a_member_that_was_away_needs_nobody_of_its_epoch_if_it_is_told_of_a_member() {
+    let mut mortal = Mortal::new(4, TransactionKind::Opaque, voted());
+    let joiners = [0; 4].map(|_| mortal.add_joiner());
+    mortal.start_all();
+    mortal.stop(3);
+    let end_epoch = |mortal: &Mortal, members: &[usize], changes: &[Change]| {
+        let nodes: Vec<Node> = members.iter().map(|at| mortal.node(*at).clone()).collect();
+        let epoch = nodes[0].epoch();
+        for change in changes.iter().chain([&Change::EndEpoch]) {
+            ask_all(&nodes, change);
+        }
+        wait_until("the next epoch has begun", || {
+            nodes.iter().all(|node| node.epoch() > epoch)
+        });
+    };
+    let joining = joiners.map(|at| mortal.joining(at));
+    end_epoch(&mortal, &[0, 1, 2], &joining);
+    wait_until("the new ones are members", || {
+        let running = |at: &usize| mortal.node(*at).status().state == State::Running;
+        joiners.iter().all(running)
+    });
+    let leaving = [0, 1, 2].map(|at| mortal.leaving(at));
+    let all = [&[0, 1, 2], &joiners[..]].concat();
+    end_epoch(&mortal, &all, &leaving);
+    end_epoch(&mortal, &joiners, &[]);
+    (0..3).for_each(|at| mortal.stop(at));
+    submit(mortal.node(joiners[0]), "among the new ones");
+
+    mortal.contacts = vec![joiners[0]];
+    mortal.start(3);
+    let back = mortal.node(3).clone();
+    wait_until("the returned one is where the others are", || {
+        back.epoch() == 3 && back.status().state == State::Running
+    });
+    submit(&back, "from the returned one");
+}

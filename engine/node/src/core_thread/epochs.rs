@@ -129,8 +129,12 @@ impl Core {
         match (&mut self.replica, self.epoch.me()) {
             (Some(replica), Some(me)) => {
                 // An end needs no trust in who sends it; a member can be asked for more.
-                let from = self.epoch.index(from).unwrap_or(me);
-                replica.handle_epoch_end(now, from, end);
+                let member = self.epoch.index(from);
+                replica.handle_epoch_end(now, member.unwrap_or(me), end);
+                if member.is_none() && !replica.is_over() {
+                    // A replica asks members alone whether the next epoch has ended, too; they may all be gone.
+                    self.ask_later_end(from);
+                }
             }
             (None, _) | (_, None) => self.follow(&end),
         }
@@ -177,13 +181,19 @@ impl Core {
         }
         if self.is_overtaken && self.may_skip() {
             self.is_overtaken = false;
-            let question = Message::Replay {
-                epoch: self.epoch.number() + 1,
-                after: Round::GENESIS,
-            };
-            let links = &self.hands.links;
-            links.broadcast(&self.epoch, Lane::Control, &question.encode());
+            let up = self.epoch.listed().filter(|peer| peer.is_up());
+            up.for_each(|peer| self.ask_later_end(peer));
         }
+    }
+
+    /// Asks a peer how the epoch after the running one has ended.
+    fn ask_later_end(&self, peer: &Peer) {
+        let question = Message::Replay {
+            epoch: self.epoch.number() + 1,
+            after: Round::GENESIS,
+        };
+        let links = &self.hands.links;
+        links.send(peer, Lane::Control, question.encode());
     }
 
     fn ask_all(&mut self) {
