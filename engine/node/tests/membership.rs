@@ -194,6 +194,11 @@ fn a_change_that_would_break_the_committee_is_refused_and_says_why() {
     assert_eq!(refused(stake(0, b"")), ChangeError::Refused(unknown));
     assert_eq!(refused(stake(1, b"")), ChangeError::Contact);
     assert_eq!(refused(stake(1, b"here")), ChangeError::Contact);
+    // Also of those that only the committee's file says how to reach.
+    for at in 0..4 {
+        let taken = mortal.contact(at).encode();
+        assert_eq!(refused(stake(1, &taken)), ChangeError::NetworkKeyTaken);
+    }
     let bounds = probity::FaultBounds {
         byzantine: 400_000,
         ..node.committee().bounds()

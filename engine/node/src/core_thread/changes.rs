@@ -4,6 +4,7 @@ use bytes::Bytes;
 use probity_core::limits::{CHANGES_OPEN_PER_AUTHOR_MAX, CHANGES_PER_BLOCK_MAX};
 use probity_core::{Change, Charter, EpochRule as _, Replica, Round, VotedChanges};
 
+use crate::config::ValidatorInfo;
 use crate::contact::Contact;
 use crate::error::ChangeError;
 
@@ -20,7 +21,7 @@ impl Core {
         let Some(replica) = &self.replica else {
             return Err(ChangeError::NotMember);
         };
-        check(replica.charter(), &change)?;
+        check(replica.charter(), &change, self.hands.links.listed())?;
         let open = self.proposed_changes.values().map(Vec::len).sum::<usize>();
         if self.changes.len() + open >= CHANGES_OPEN_PER_AUTHOR_MAX {
             return Err(ChangeError::TooMany);
@@ -46,9 +47,10 @@ impl Core {
     /// What no longer fits the epoch's charter is not asked for in it; and the epoch that was to end has ended.
     pub(super) fn drop_unfit_changes(&mut self) {
         let charter = self.replica.as_ref().map(Replica::charter);
+        let listed = self.hands.links.listed();
         self.changes.retain(|change| *change != Change::EndEpoch);
         self.changes.retain(|change| {
-            let fits = charter.is_some_and(|charter| check(charter, change).is_ok());
+            let fits = charter.is_some_and(|charter| check(charter, change, listed).is_ok());
             if !fits {
                 tracing::warn!(
                     ?change,
@@ -61,7 +63,7 @@ impl Core {
 }
 
 /// Whether a change leaves a committee whose members can reach each other.
-fn check(charter: &Charter, change: &Change) -> Result<(), ChangeError> {
+fn check(charter: &Charter, change: &Change, listed: &[ValidatorInfo]) -> Result<(), ChangeError> {
     charter.with(change).map_err(ChangeError::Refused)?;
     let Change::Stake {
         key,
@@ -79,7 +81,7 @@ fn check(charter: &Charter, change: &Change) -> Result<(), ChangeError> {
     let seats = charter.roster.seats().iter();
     let mut others = seats.filter(|seat| seat.key != *key);
     let taken = others.any(|seat| {
-        Contact::decode(&seat.contact).is_some_and(|held| held.network_key == contact.network_key)
+        Contact::of(seat, listed).is_some_and(|held| held.network_key == contact.network_key)
     });
     if taken {
         return Err(ChangeError::NetworkKeyTaken);

@@ -158,7 +158,8 @@ impl Mortal {
         }
     }
 
-    fn contact(&self, at: usize) -> Contact {
+    /// How one is reached.
+    pub(crate) fn contact(&self, at: usize) -> Contact {
         let place = &self.seats[at];
         Contact {
             network_key: *Keypair::from_seed(&place.network).public().as_bytes(),
