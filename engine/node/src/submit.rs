@@ -12,7 +12,7 @@ use probity_core::crypto::Digest;
 use crate::error::SubmitError;
 use crate::health::StopReason;
 use crate::intake::{Chunk, Fate, Intake};
-use crate::transaction::Admitted;
+use crate::transaction::{Admitted, check_size};
 
 /// A transaction that the node has taken: checked and queued, which is no promise yet.
 #[derive(Clone)]
@@ -158,6 +158,8 @@ pub(crate) fn enqueue(intake: &Intake, transactions: Vec<Bytes>) -> Waiting {
 }
 
 fn admit(intake: &Intake, bytes: &Bytes, now_ms: u64) -> Result<Admitted, SubmitError> {
+    // Whatever the check says: in a block, no validator would take it (R4).
+    check_size(bytes)?;
     let admitted = intake.check().admit(bytes, now_ms)?;
     if intake.reserve(bytes.len()) {
         Ok(admitted)

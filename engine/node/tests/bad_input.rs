@@ -170,3 +170,41 @@ fn a_panic_stops_the_node_and_names_its_thread() {
         ("intake", "a defect in the check")
     );
 }
+
+/// A check that takes everything.
+struct Lax;
+
+impl TransactionCheck for Lax {
+    fn name(&self) -> &str {
+        Opaque::NAME
+    }
+
+    fn first_invalid(&self, _: &[&[u8]]) -> Option<usize> {
+        None
+    }
+}
+
+impl ClientCheck for Lax {
+    fn admit(&self, _: &[u8], _: u64) -> Result<probity::Admitted, TransactionFault> {
+        Opaque.admit(b"?", 0)
+    }
+
+    fn verdicts(&self, transactions: &[&[u8]]) -> Vec<bool> {
+        vec![true; transactions.len()]
+    }
+}
+
+/// Its validator's block would be one that nobody takes, and there is no way around a block.
+#[test]
+fn no_check_lets_in_what_fits_no_block() {
+    let node = alone(Some(Arc::new(Lax)), 8);
+    let fault = |bytes: usize| node.submit_blocking(vec![7; bytes].into()).unwrap_err();
+    let allowed = 64 << 10;
+    for bytes in [allowed + 1, 5 << 20] {
+        let large = TransactionFault::TooLarge { bytes, allowed };
+        assert_eq!(fault(bytes), large.into());
+    }
+    assert_eq!(fault(0), TransactionFault::Empty.into());
+    let taken = node.submit_blocking(vec![7; allowed].into()).unwrap();
+    taken.committed_blocking().unwrap();
+}
