@@ -240,10 +240,10 @@ impl Intake {
             let bytes = batch.entries.iter().map(|entry| entry.bytes.len()).sum();
             self.release(batch.entries.len(), bytes);
         }
-        let give_up = if self.health.is_stopping() {
-            Chunk::stop
-        } else {
-            Chunk::leave
+        let stopped = self.health.reason();
+        let give_up = |chunk: &Chunk| match &stopped {
+            Some(why) => chunk.stop(why),
+            None => chunk.leave(),
         };
         let proposed = std::mem::take(&mut *self.proposed.lock());
         let pending = std::mem::take(&mut *self.pending.lock());

@@ -77,7 +77,7 @@ impl Submitted {
     pub fn outcome(&self) -> Option<Result<CommitIndex, SubmitError>> {
         self.chunk.fate().map(|fate| match fate {
             Fate::Committed(index) => Ok(index),
-            Fate::Stopped => Err(SubmitError::Stopped(StopReason::Requested)),
+            Fate::Stopped(why) => Err(SubmitError::Stopped(why)),
             Fate::Unknown => Err(SubmitError::Unknown),
             Fate::NotMember => Err(SubmitError::NotMember),
         })
