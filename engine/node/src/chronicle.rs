@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use probity_core::record::{ReadError, RecordSource as _, RecordTable, commit_key, epoch_key};
-use probity_core::{CommitIndex, Committee, EpochEnd, EpochNotes};
+use probity_core::{CommitIndex, Committee, EpochEnd, EpochNotes, RecoverError};
 use probity_storage::StorageError;
 
 use crate::error::Error;
@@ -75,6 +75,7 @@ impl Chronicle {
                 ))
             };
             if !end.verify(&past.running) {
+                chronicle.check_chain(&past.running)?;
                 return Err(broken());
             }
             let next = end.next_committee(&past.running).map_err(|_| broken())?;
@@ -89,6 +90,19 @@ impl Chronicle {
             past.before = Some((std::mem::replace(&mut past.running, next), end));
         }
         Ok((chronicle, past))
+    }
+
+    /// Whether the store's epoch of that number is this committee's, as far as the store names it.
+    ///
+    /// # Errors
+    /// When it is another one's.
+    pub(crate) fn check_chain(&self, committee: &Committee) -> Result<(), Error> {
+        let key = epoch_key(committee.epoch());
+        let chain = self.records.read(RecordTable::Epoch, &key)?;
+        if chain.is_some_and(|chain| chain.as_ref() != committee.chain().as_bytes()) {
+            return Err(Error::recover(RecoverError::OtherChain));
+        }
+        Ok(())
     }
 
     /// The first epoch's committee.

@@ -6,10 +6,7 @@ use std::thread::JoinHandle;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 use probity_core::crypto::Keypair;
-use probity_core::record::{RecordSource as _, RecordTable, epoch_key};
-use probity_core::{
-    CommitIndex, EpochRule, FixedCommittee, RecoverError, Recovered, Replica, VotedChanges,
-};
+use probity_core::{CommitIndex, EpochRule, FixedCommittee, Recovered, Replica, VotedChanges};
 use probity_transport::{InboxLimits, InboxReceiver, PeerId, Transport, inbox};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -90,7 +87,7 @@ impl Prepared {
         let metrics = Arc::new(Metrics::new());
         let links = Arc::new(links(&config, transport, &past));
         let clock = Clock::start();
-        let (replica, last) = recover(&records, (&links, &past), (&habits, clock))?;
+        let (replica, last) = recover(&records, (&links, &chronicle, &past), (&habits, clock))?;
         let log = CommitLog::new(
             Arc::clone(&storage),
             Arc::clone(&chronicle),
@@ -239,16 +236,12 @@ fn hands(shared: &Shared, config: Config, (persist, serve): (Sender<Job>, ServeQ
 /// The replica of the running epoch, and the last commit; no replica for who is no member.
 fn recover(
     records: &Records,
-    (links, past): (&Links, &Past),
+    (links, chronicle, past): (&Links, &Chronicle, &Past),
     (habits, clock): (&Habits, Clock),
 ) -> Result<(Option<Replica>, CommitIndex), Error> {
     let epoch = links.epoch();
     let Some(me) = epoch.me() else {
-        let key = epoch_key(epoch.number());
-        let chain = records.read(RecordTable::Epoch, &key)?;
-        if chain.is_some_and(|chain| chain.as_ref() != epoch.committee().chain().as_bytes()) {
-            return Err(Error::recover(RecoverError::OtherChain));
-        }
+        chronicle.check_chain(epoch.committee())?;
         let last = past.before.as_ref().map(|(_, end)| end.record.index);
         return Ok((None, last.unwrap_or(CommitIndex::GENESIS)));
     };
