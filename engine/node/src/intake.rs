@@ -19,7 +19,9 @@ use crossbeam::queue::ArrayQueue;
 use event_listener::{Event, Listener as _};
 use parking_lot::Mutex;
 use probity_core::Round;
-use probity_core::limits::{PAYLOAD_BYTES_MAX, PAYLOAD_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
+use probity_core::limits::{
+    CHANGES_PER_BLOCK_MAX, PAYLOAD_BYTES_MAX, PAYLOAD_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX,
+};
 
 use crate::error::SubmitError;
 use crate::health::{Health, NAP, StopReason};
@@ -33,7 +35,8 @@ use crate::wake::Bell;
 const CHUNK_BYTES: usize = 64 * 1024;
 // A chunk alone fits a block, even if every transaction is one byte with four bytes of length.
 const _: () = assert!(CHUNK_BYTES * 5 <= PAYLOAD_BYTES_MAX && TRANSACTION_BYTES_MAX <= CHUNK_BYTES);
-const _: () = assert!(CHUNK_BYTES <= PAYLOAD_TRANSACTIONS_MAX);
+/// Transactions after which it is closed: changes of the committee have to fit beside them.
+const CHUNK_TRANSACTIONS: usize = PAYLOAD_TRANSACTIONS_MAX - CHANGES_PER_BLOCK_MAX;
 /// Ids remembered in each of two generations; twice this is far above what can wait here.
 const RECENT_IDS: usize = 1 << 18;
 /// How long an id is remembered at least, unless there are too many.
@@ -418,7 +421,8 @@ struct ChunkMaker {
 impl ChunkMaker {
     /// Adds a transaction and returns the position of its chunk.
     fn push(&mut self, transaction: Bytes) -> usize {
-        if self.open_bytes + transaction.len() > CHUNK_BYTES {
+        let full = self.open.len() >= CHUNK_TRANSACTIONS;
+        if full || self.open_bytes + transaction.len() > CHUNK_BYTES {
             self.close();
         }
         self.open_bytes += transaction.len();
@@ -437,5 +441,41 @@ impl ChunkMaker {
     fn finish(mut self) -> Vec<Arc<Chunk>> {
         self.close();
         self.done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transaction::Opaque;
+
+    #[test]
+    fn a_chunk_fits_a_block_beside_as_many_changes_as_count_in_one() {
+        let limits = IntakeLimits {
+            transactions: 1 << 20,
+            bytes: 1 << 30,
+            block_bytes: CHUNK_BYTES,
+        };
+        let shared = (&Arc::new(Health::default()), &Arc::new(Metrics::new()));
+        let intake = Intake::new(limits, Arc::new(Opaque), shared, Bell::default());
+        let mut chunks = ChunkMaker::default();
+        let positions = (0..2 * CHUNK_BYTES).map(|_| chunks.push(Bytes::from_static(b"x")));
+        let last = positions.last().unwrap();
+        let chunks = chunks.finish();
+        assert_eq!(last, chunks.len() - 1);
+        let made = chunks.len();
+        intake.pending.lock().extend(chunks);
+        let changes = vec![Bytes::from_static(&[7; 400]); CHANGES_PER_BLOCK_MAX];
+        let mut taken = 0;
+        while intake.has_pending() {
+            let chunks = intake.take(&changes);
+            taken += chunks.len();
+            let transactions = chunks.iter().flat_map(|chunk| chunk.transactions());
+            let transactions: Vec<&Bytes> = changes.iter().chain(transactions).collect();
+            assert!(transactions.len() <= PAYLOAD_TRANSACTIONS_MAX);
+            let payload = probity_core::Payload::from_transactions(&transactions);
+            assert!(payload.bytes().len() <= PAYLOAD_BYTES_MAX);
+        }
+        assert_eq!(taken, made);
     }
 }
