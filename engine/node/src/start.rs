@@ -1,5 +1,6 @@
 //! Wires a node's threads together, and ends them in order.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -320,7 +321,11 @@ impl Threads {
                 let _: Result<(), _> = JoinHandle::join(handle);
             }
             intake.abandon();
-            links.transport().stop();
+            let stop = AssertUnwindSafe(|| links.transport().stop());
+            if let Err(panic) = catch_unwind(stop) {
+                // Whoever waits for the end must not wait for ever.
+                ended.stop(panicked("keeper", panic.as_ref()));
+            }
             ended.finish();
             log.close();
         })?;

@@ -7,14 +7,14 @@ mod common;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use common::{Network, now_ms, signed, wait_until};
+use common::{Network, PATIENCE, now_ms, signed, wait_until};
 use probity::{
-    BODY_BYTES_MAX, ClientCheck, Config, Envelope, Keypair, MemoryNetwork, MemoryStorage, Node,
-    Opaque, State, StopReason, SubmitError, TransactionFault, TransactionKind,
+    BODY_BYTES_MAX, ClientCheck, CommitIndex, CommitsEnd, Config, Envelope, Keypair, MemoryNetwork,
+    MemoryStorage, Node, Opaque, State, StopReason, SubmitError, TransactionFault, TransactionKind,
 };
 use probity_core::TransactionCheck;
 use probity_core::crypto::Digest;
-use probity_transport::PeerId;
+use probity_transport::{Inbox, Lane, MemoryTransport, Peer, PeerId, Transport, TransportStats};
 
 #[test]
 fn every_fault_of_a_transaction_has_its_error() {
@@ -207,4 +207,44 @@ fn no_check_lets_in_what_fits_no_block() {
     assert_eq!(fault(0), TransactionFault::Empty.into());
     let taken = node.submit_blocking(vec![7; allowed].into()).unwrap();
     taken.committed_blocking().unwrap();
+}
+
+/// A transport whose end is not an orderly one.
+struct Breaks(MemoryTransport);
+
+impl Transport for Breaks {
+    fn start(&self, inbox: Inbox) {
+        self.0.start(inbox);
+    }
+
+    fn set_peers(&self, peers: &[Peer]) {
+        self.0.set_peers(peers);
+    }
+
+    fn send(&self, peer: PeerId, lane: Lane, frame: Bytes) {
+        self.0.send(peer, lane, frame);
+    }
+
+    fn stop(&self) {
+        self.0.stop();
+        panic!("a defect in the transport")
+    }
+
+    fn stats(&self) -> TransportStats {
+        self.0.stats()
+    }
+}
+
+#[test]
+fn a_transport_that_panics_when_it_is_stopped_keeps_nobody_waiting() {
+    let config = Config::single(Keypair::from_seed(&[1; 32])).unwrap();
+    let transport = Breaks(MemoryNetwork::new().transport(PeerId::new([1; 32])));
+    let builder = Node::builder(config).storage(MemoryStorage::new());
+    let node = builder.transport(transport).start().unwrap();
+    let mut stream = node.commits_after(CommitIndex::GENESIS);
+    node.stop();
+    while let Ok(commit) = stream.next_timeout(PATIENCE) {
+        drop(commit.expect("the stream ends in time"));
+    }
+    assert!(matches!(stream.why_ended(), Some(CommitsEnd::Stopped(_))));
 }
