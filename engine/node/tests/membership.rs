@@ -11,9 +11,12 @@ use common::clients::{Clients, events_until};
 use common::mortal::{Mortal, rule_of};
 use common::{digests, read, wait_until};
 use probity::{
-    Change, ChangeError, ChangeOutcome, CommitIndex, EpochEvent, EpochTerms, Node, RosterError,
-    State, SubmitError, TransactionKind, VotedChanges,
+    Change, ChangeError, ChangeOutcome, CommitIndex, EpochEvent, EpochTerms, LmdbStorage, Node,
+    RosterError, State, StreamEvent, SubmitError, TransactionKind, VotedChanges,
 };
+use probity_core::crypto::PublicKey;
+use probity_core::record::{RecordTable, commit_key, epoch_key};
+use probity_storage::{Batch, Storage as _, Table};
 
 /// Epochs that end when the validators ask for it.
 fn voted() -> EpochTerms {
@@ -199,6 +202,27 @@ fn a_change_that_would_break_the_committee_is_refused_and_says_why() {
         let taken = mortal.contact(at).encode();
         assert_eq!(refused(stake(1, &taken)), ChangeError::NetworkKeyTaken);
     }
+    // What no validator reads would make an own block that nobody takes: a key for clients only, a contact without end.
+    let for_clients = |bytes: &[u8; 32]| PublicKey::committee(bytes).is_err();
+    let mut keys = (0..=u8::MAX).map(|byte| [byte; 32]).filter(for_clients);
+    let key = keys.find_map(|bytes| PublicKey::client(&bytes).ok());
+    let weak = Change::Stake {
+        key: key.unwrap(),
+        stake: 1,
+        contact: contact.clone(),
+    };
+    assert_eq!(refused(weak), ChangeError::Unreadable);
+    for zeros in [300, 70_000] {
+        let mut contact = contact.to_vec();
+        let colon = contact.iter().rposition(|byte| *byte == b':').unwrap();
+        contact.splice(colon + 1..=colon, vec![b'0'; zeros]);
+        let leaving = Change::Stake {
+            key: mortal.key(1).public(),
+            stake: 0,
+            contact: contact.into(),
+        };
+        assert_eq!(refused(leaving), ChangeError::Unreadable);
+    }
     let bounds = probity::FaultBounds {
         byzantine: 400_000,
         ..node.committee().bounds()
@@ -239,6 +263,33 @@ fn where_the_rule_takes_no_votes_nobody_asks() {
     mortal.start_all();
     let refused = mortal.node(0).propose_change(Change::EndEpoch).unwrap_err();
     assert!(matches!(refused, ChangeError::NoVotes { .. }), "{refused}");
+}
+
+#[test]
+fn a_validator_that_waits_for_many_changes_is_told_when_they_are_too_many() {
+    let (mortal, joiner) = four_and_a_joiner();
+    let Change::Stake { key, contact, .. } = mortal.joining(joiner) else {
+        unreachable!("a stake is")
+    };
+    let change = |stake| Change::Stake {
+        key,
+        stake,
+        contact: contact.clone(),
+    };
+    let node = mortal.node(0);
+    for stake in 1..=64 {
+        node.propose_change(change(stake)).unwrap();
+    }
+    // They are ordered, and nobody else asks for the same.
+    let mut stream = node.commits_after(CommitIndex::GENESIS);
+    let mut ordered = 0;
+    while ordered < 64 {
+        ordered += common::next(&mut stream).transactions().count();
+    }
+    let refused = node.propose_change(change(65));
+    assert_eq!(refused, Err(ChangeError::TooMany));
+    // Another one's vote is its own.
+    mortal.node(1).propose_change(change(65)).unwrap();
 }
 
 /// All that the returning one knew have left and are gone for good; it stayed a member.

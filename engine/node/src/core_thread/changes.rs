@@ -1,7 +1,9 @@
 //! Changes of the committee that this validator asks for (R32).
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
-use probity_core::limits::{CHANGES_OPEN_PER_AUTHOR_MAX, CHANGES_PER_BLOCK_MAX};
+use probity_core::limits::{CHANGES_OPEN_PER_AUTHOR_MAX, CHANGES_PER_BLOCK_MAX, CONTACT_BYTES_MAX};
 use probity_core::{Change, Charter, EpochRule as _, Replica, Round, VotedChanges};
 
 use crate::config::ValidatorInfo;
@@ -22,8 +24,11 @@ impl Core {
             return Err(ChangeError::NotMember);
         };
         check(replica.charter(), &change, self.hands.links.listed())?;
-        let open = self.proposed_changes.values().map(Vec::len).sum::<usize>();
-        if self.changes.len() + open >= CHANGES_OPEN_PER_AUTHOR_MAX {
+        let proposed = self.proposed_changes.values().flatten();
+        let open = self.changes.iter().chain(proposed);
+        // What was ordered a moment ago is in two places.
+        let open: BTreeSet<&Change> = open.chain(replica.open_changes()).collect();
+        if open.len() >= CHANGES_OPEN_PER_AUTHOR_MAX && !open.contains(&change) {
             return Err(ChangeError::TooMany);
         }
         if !self.changes.contains(&change) {
@@ -62,7 +67,7 @@ impl Core {
     }
 }
 
-/// Whether a change leaves a committee whose members can reach each other.
+/// Whether a change can be carried by a block, and leaves a committee whose members can reach each other.
 fn check(charter: &Charter, change: &Change, listed: &[ValidatorInfo]) -> Result<(), ChangeError> {
     charter.with(change).map_err(ChangeError::Refused)?;
     let Change::Stake {
@@ -73,6 +78,11 @@ fn check(charter: &Charter, change: &Change, listed: &[ValidatorInfo]) -> Result
     else {
         return Ok(());
     };
+    // With a change that is not read back, the own block would be one that nobody takes.
+    let is_read = contact.len() <= CONTACT_BYTES_MAX && Change::decode(&change.encode()).is_ok();
+    if !is_read {
+        return Err(ChangeError::Unreadable);
+    }
     let seated = charter.roster.seat(key).is_some();
     if contact.is_empty() && (seated || *stake == 0) {
         return Ok(());
