@@ -165,12 +165,10 @@ impl Chronicle {
         let committee = self.committee(epoch)?.ok_or_else(missing)?;
         let end = self.end(epoch)?.ok_or_else(missing)?;
         let next = end.next_committee(&committee).map_err(|_| missing())?;
-        let notes: Result<EpochNotes, ReadError<StorageError>> =
-            EpochNotes::load(&self.records, &committee);
         let EpochNotes {
             changes,
             slashing_alarm,
-        } = notes.map_err(Error::read)?;
+        } = self.notes(&committee, end.record.index)?;
         Ok(EpochEvent {
             epoch,
             last_commit: end.record.index,
@@ -180,6 +178,18 @@ impl Chronicle {
             next,
             end: Arc::new(end),
         })
+    }
+
+    /// What an epoch decided; nothing where its last commits were not seen, since a part of it would be another answer
+    /// than everybody else's.
+    fn notes(&self, committee: &Committee, last: CommitIndex) -> Result<EpochNotes, Error> {
+        let key = epoch_key(committee.epoch());
+        let tip = self.records.read(RecordTable::Tip, &key)?;
+        if tip.is_none_or(|tip| tip.as_ref() != last.0.to_le_bytes()) {
+            return Ok(EpochNotes::default());
+        }
+        let notes: Result<_, ReadError<StorageError>> = EpochNotes::load(&self.records, committee);
+        notes.map_err(Error::read)
     }
 
     fn end(&self, epoch: u64) -> Result<Option<EpochEnd>, Error> {

@@ -330,3 +330,41 @@ fn a_member_that_was_away_needs_nobody_of_its_epoch_if_it_is_told_of_a_member() 
     });
     submit(&back, "from the returned one");
 }
+
+/// Others see all that an epoch decided; a part of it would be another answer.
+#[test]
+fn who_left_an_epoch_without_its_last_commits_tells_no_part_of_what_it_decided() {
+    let mut mortal = Mortal::new(1, TransactionKind::Opaque, voted());
+    let joiner = mortal.add_joiner();
+    mortal.start(0);
+    let node = mortal.node(0).clone();
+    node.propose_change(mortal.joining(joiner)).unwrap();
+    node.propose_change(Change::EndEpoch).unwrap();
+    let last = events_until(&node, 0)[0].last_commit;
+    let changes = |node: &Node| {
+        let event = node.commits_after(last).next_event_blocking();
+        let Some(StreamEvent::Epoch(event)) = event else {
+            panic!("{event:?}")
+        };
+        event.changes.len()
+    };
+    assert_eq!(changes(&node), 2);
+    drop(node);
+    mortal.stop(0);
+    // As if it had been away when the last commit was made.
+    let storage = LmdbStorage::open(mortal.data(0)).unwrap();
+    let table = |table: RecordTable| Table::new(table as u8);
+    let mut batch = Batch::new();
+    let before = last.0 - 1;
+    batch.put(
+        table(RecordTable::Tip),
+        epoch_key(0),
+        Bytes::copy_from_slice(&before.to_le_bytes()),
+    );
+    let (from, to) = (commit_key(last), commit_key(last.next()));
+    batch.remove_range(table(RecordTable::Commits), from, to);
+    storage.write(&batch).unwrap();
+    drop(storage);
+    mortal.start(0);
+    assert_eq!(changes(mortal.node(0)), 0);
+}
