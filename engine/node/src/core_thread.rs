@@ -131,7 +131,7 @@ pub(crate) struct Core {
     pending: Pending,
     /// Whether the application was too far behind for commits to be installed.
     lagged: bool,
-    /// When the last commit was output; others were shown to be two epochs further since.
+    /// When the last commit was output, or could be again; others were shown to be two epochs further since.
     progressed_at: Instant,
     is_overtaken: bool,
     /// The epoch before was left without all of its commits, and none has come since.
@@ -384,6 +384,8 @@ impl Core {
         let lags = !self.may_propose_payload();
         if lags != self.lagged {
             self.lagged = lags;
+            // The standstill was the application's.
+            self.progressed_at = Instant::now();
             self.tell_lag(now);
         }
     }

@@ -151,6 +151,35 @@ fn a_validator_away_for_longer_than_its_peers_keep_history_leaves_those_epochs_o
 }
 
 #[test]
+fn an_application_that_takes_its_time_gets_all_that_its_validator_was_away_for() {
+    let mut mortal = Mortal::new(4, TransactionKind::Opaque, lasting(Duration::from_secs(2)));
+    mortal.start_all();
+    let steady = mortal.nodes()[..3].to_vec();
+    let clients = Clients::start(&steady, 5);
+    wait_until("something is committed", || {
+        mortal.node(3).status().last_commit > CommitIndex(20)
+    });
+    mortal.stop(3);
+    let away = steady[0].epoch() + 2;
+    wait_until("the others go on", || steady[0].epoch() >= away);
+    mortal.lag_commits = 10;
+    mortal.start(3);
+    let mut stream = mortal.node(3).commits_after(CommitIndex::GENESIS);
+    // Longer than a validator waits for commits that nobody has any more.
+    thread::sleep(Duration::from_secs(6));
+    let mut expected = CommitIndex::GENESIS;
+    loop {
+        let commit = common::next(&mut stream);
+        expected = expected.next();
+        assert_eq!(commit.index(), expected);
+        if commit.record.epoch > away {
+            break;
+        }
+    }
+    assert!(!clients.stop().is_empty());
+}
+
+#[test]
 fn all_stop_at_once_and_start_again_in_the_epoch_that_they_had_come_to() {
     let mut mortal = Mortal::new(
         4,

@@ -155,14 +155,15 @@ impl Core {
         }
     }
 
-    /// Whether nobody seems to have this epoch's commits any more.
+    /// Whether nobody seems to have this epoch's commits any more. While the application lags none is asked for (R35),
+    /// which says nothing about that.
     fn may_skip(&self) -> bool {
         let after = if self.has_skipped {
             SKIP_AGAIN_AFTER
         } else {
             SKIP_AFTER
         };
-        self.progressed_at.elapsed() >= after
+        !self.lagged && self.progressed_at.elapsed() >= after
     }
 
     /// Who is no member keeps track of epochs, to know when it is one.
