@@ -134,6 +134,8 @@ pub(crate) struct Core {
     /// When the last commit was output, or could be again; others were shown to be two epochs further since.
     progressed_at: Instant,
     is_overtaken: bool,
+    /// When it was learned how this epoch has ended, if that was before its commits were here.
+    behind_since: Option<Instant>,
     /// The epoch before was left without all of its commits, and none has come since.
     has_skipped: bool,
     /// Chunks whose block was not ordered, in the order of their rounds.
@@ -168,6 +170,7 @@ impl Core {
             lagged: false,
             progressed_at: Instant::now(),
             is_overtaken: false,
+            behind_since: None,
             has_skipped: false,
             handed_back: Vec::new(),
             changes: VecDeque::new(),

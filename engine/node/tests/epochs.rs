@@ -13,9 +13,10 @@ use common::clients::{Clients, assert_once, events_until};
 use common::mortal::{Mortal, rule_of};
 use common::{digests, read, wait_until};
 use probity::{
-    CommitIndex, CommitsEnd, EpochTerms, FixedCommittee, Node, State, TransactionKind,
-    ValidatorIndex,
+    CommitIndex, CommitsEnd, Config, EpochTerms, FixedCommittee, Keypair, MemoryNetwork,
+    MemoryStorage, Node, Profile, State, TransactionKind, ValidatorIndex,
 };
+use probity_transport::PeerId;
 
 /// Epochs that last so long.
 fn lasting(length: Duration) -> EpochTerms {
@@ -177,6 +178,43 @@ fn an_application_that_takes_its_time_gets_all_that_its_validator_was_away_for()
         }
     }
     assert!(!clients.stop().is_empty());
+}
+
+#[test]
+fn a_validator_that_was_cut_off_for_several_epochs_gets_all_that_it_missed() {
+    let signing = (1..=4).map(|seed| Keypair::from_seed(&[seed; 32]));
+    let kind = (Profile::default(), TransactionKind::Opaque);
+    let terms = lasting(Duration::from_secs(2));
+    let configs = Config::in_process_with(signing.collect(), kind, terms).unwrap();
+    let ids = configs.iter().map(|config| {
+        let key = Keypair::from_seed(&config.network_seed).public();
+        PeerId::new(*key.as_bytes())
+    });
+    let ids: Vec<PeerId> = ids.collect();
+    let network = MemoryNetwork::new();
+    let start = |(mut config, id): (Config, &PeerId)| {
+        config.tuning.verify_threads = 1;
+        let builder = Node::builder(config).storage(MemoryStorage::new());
+        builder.transport(network.transport(*id)).start().unwrap()
+    };
+    let nodes: Vec<Node> = configs.into_iter().zip(&ids).map(start).collect();
+    let cut_off = nodes[3].clone();
+    wait_until("something is committed", || {
+        cut_off.status().last_commit > CommitIndex(5)
+    });
+    ids[..3]
+        .iter()
+        .for_each(|other| network.cut(*other, ids[3]));
+    let epoch = cut_off.epoch();
+    wait_until("the others are further, and a while has passed", || {
+        nodes[0].epoch() >= epoch + 3
+    });
+    assert_eq!(cut_off.epoch(), epoch);
+    ids[..3]
+        .iter()
+        .for_each(|other| network.heal(*other, ids[3]));
+    let mut stream = cut_off.commits_after(CommitIndex::GENESIS);
+    while common::next(&mut stream).record.epoch < epoch + 3 {}
 }
 
 #[test]

@@ -71,6 +71,8 @@ impl Core {
         self.hands.chronicle.enter(end, &next);
         self.hands.log.enter_epoch(end.origin().index);
         (self.progressed_at, self.is_overtaken) = (Instant::now(), false);
+        // Whoever skips an epoch knows already how the one after it has ended.
+        self.behind_since = self.has_skipped.then(Instant::now);
         let number = next.epoch();
         self.hands.metrics.epoch.set(level_of(number));
         let now = self.clock.now();
@@ -131,7 +133,11 @@ impl Core {
                 // An end needs no trust in who sends it; a member can be asked for more.
                 let member = self.epoch.index(from);
                 replica.handle_epoch_end(now, member.unwrap_or(me), end);
-                if member.is_none() && !replica.is_over() {
+                if replica.is_over() {
+                    return;
+                }
+                self.behind_since.get_or_insert_with(Instant::now);
+                if member.is_none() {
                     // A replica asks members alone whether the next epoch has ended, too; they may all be gone.
                     self.ask_later_end(from);
                 }
@@ -155,15 +161,16 @@ impl Core {
         }
     }
 
-    /// Whether nobody seems to have this epoch's commits any more. While the application lags none is asked for (R35),
-    /// which says nothing about that.
+    /// Whether nobody seems to have this epoch's commits any more. A standstill says nothing about that while it is not
+    /// known what to ask for, nor while the application lags and nothing is asked for (R35).
     fn may_skip(&self) -> bool {
         let after = if self.has_skipped {
             SKIP_AGAIN_AFTER
         } else {
             SKIP_AFTER
         };
-        !self.lagged && self.progressed_at.elapsed() >= after
+        let since = self.behind_since.map(|since| since.max(self.progressed_at));
+        !self.lagged && since.is_some_and(|since| since.elapsed() >= after)
     }
 
     /// Who is no member keeps track of epochs, to know when it is one.
