@@ -183,13 +183,25 @@ impl Chronicle {
     /// What an epoch decided; nothing where its last commits were not seen, since a part of it would be another answer
     /// than everybody else's.
     fn notes(&self, committee: &Committee, last: CommitIndex) -> Result<EpochNotes, Error> {
-        let key = epoch_key(committee.epoch());
-        let tip = self.records.read(RecordTable::Tip, &key)?;
-        if tip.is_none_or(|tip| tip.as_ref() != last.0.to_le_bytes()) {
+        if !self.saw(committee.epoch(), last)? {
             return Ok(EpochNotes::default());
         }
         let notes: Result<_, ReadError<StorageError>> = EpochNotes::load(&self.records, committee);
         notes.map_err(Error::read)
+    }
+
+    /// Whether an epoch has ended, and its last commits were seen here; retention may have removed them since.
+    pub(crate) fn is_whole(&self, epoch: u64) -> Result<bool, Error> {
+        match self.end(epoch)? {
+            Some(end) => self.saw(epoch, end.record.index),
+            None => Ok(false),
+        }
+    }
+
+    /// Whether this is the last commit of the epoch that was seen here.
+    fn saw(&self, epoch: u64, last: CommitIndex) -> Result<bool, Error> {
+        let tip = self.records.read(RecordTable::Tip, &epoch_key(epoch))?;
+        Ok(tip.is_some_and(|tip| tip.as_ref() == last.0.to_le_bytes()))
     }
 
     fn end(&self, epoch: u64) -> Result<Option<EpochEnd>, Error> {

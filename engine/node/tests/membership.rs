@@ -12,7 +12,8 @@ use common::mortal::{Mortal, rule_of};
 use common::{digests, read, wait_until};
 use probity::{
     Change, ChangeError, ChangeOutcome, CommitIndex, EpochEvent, EpochTerms, LmdbStorage, Node,
-    RosterError, State, StreamEvent, SubmitError, TransactionKind, VotedChanges,
+    ReputationError, RosterError, State, StreamEvent, SubmitError, TransactionKind, ValidatorIndex,
+    VotedChanges,
 };
 use probity_core::crypto::PublicKey;
 use probity_core::record::{RecordTable, commit_key, epoch_key};
@@ -349,6 +350,7 @@ fn who_left_an_epoch_without_its_last_commits_tells_no_part_of_what_it_decided()
         event.changes.len()
     };
     assert_eq!(changes(&node), 2);
+    assert!(node.reputation(ValidatorIndex(0), 0).unwrap().is_some());
     drop(node);
     mortal.stop(0);
     // As if it had been away when the last commit was made.
@@ -366,5 +368,10 @@ fn who_left_an_epoch_without_its_last_commits_tells_no_part_of_what_it_decided()
     storage.write(&batch).unwrap();
     drop(storage);
     mortal.start(0);
-    assert_eq!(changes(mortal.node(0)), 0);
+    let node = mortal.node(0);
+    assert_eq!(changes(node), 0);
+    // Nor scores of somewhere in the middle.
+    let standing = node.reputation(ValidatorIndex(0), 0);
+    let not_held = matches!(standing, Err(ReputationError::NotHeld { asked: 0, .. }));
+    assert!(not_held, "{standing:?}");
 }
