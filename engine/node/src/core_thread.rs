@@ -23,7 +23,7 @@ use crate::chronicle::Chronicle;
 use crate::commits::CommitLog;
 use crate::desk::Question;
 use crate::health::{Health, NAP};
-use crate::intake::{Chunk, Intake};
+use crate::intake::Intake;
 use crate::links::{Epoch, Links};
 use crate::metrics::{Metrics, level};
 use crate::peer::Peer;
@@ -138,8 +138,6 @@ pub(crate) struct Core {
     behind_since: Option<Instant>,
     /// The epoch before was left without all of its commits, and none has come since.
     has_skipped: bool,
-    /// Chunks whose block was not ordered, in the order of their rounds.
-    handed_back: Vec<Arc<Chunk>>,
     /// Changes to ask for, and those in own blocks whose end is not known.
     changes: VecDeque<Change>,
     proposed_changes: BTreeMap<Round, Vec<Change>>,
@@ -172,7 +170,6 @@ impl Core {
             is_overtaken: false,
             behind_since: None,
             has_skipped: false,
-            handed_back: Vec::new(),
             changes: VecDeque::new(),
             proposed_changes: BTreeMap::new(),
             ended: None,

@@ -76,6 +76,8 @@ pub(crate) struct Intake {
     pending: Mutex<VecDeque<Arc<Chunk>>>,
     // Kept here, not in their threads, so that a thread's panic leaves nobody waiting.
     proposed: Mutex<BTreeMap<Round, Vec<Arc<Chunk>>>>,
+    // Their block was not ordered; in the order of rounds.
+    handed_back: Mutex<Vec<Arc<Chunk>>>,
     in_hand: Mutex<Vec<(Arc<Reply>, usize)>>,
     core: Bell,
     // Only members make blocks.
@@ -100,6 +102,7 @@ impl Intake {
             held_bytes: AtomicUsize::new(0),
             pending: Mutex::new(VecDeque::new()),
             proposed: Mutex::default(),
+            handed_back: Mutex::default(),
             in_hand: Mutex::default(),
             core,
             is_open: AtomicBool::new(false),
@@ -212,8 +215,17 @@ impl Intake {
         taken
     }
 
-    /// Puts chunks back to the front: their block was not ordered.
-    pub(crate) fn put_back(&self, chunks: Vec<Arc<Chunk>>) {
+    /// Keeps chunks whose block was not ordered until they are put back, those of earlier rounds first.
+    pub(crate) fn hand_back(&self, chunks: Vec<Arc<Chunk>>) {
+        self.handed_back.lock().extend(chunks);
+    }
+
+    /// Puts chunks that were handed back to the front; whether there were any.
+    pub(crate) fn put_back(&self) -> bool {
+        let chunks = std::mem::take(&mut *self.handed_back.lock());
+        if chunks.is_empty() {
+            return false;
+        }
         let count = chunks.iter().map(|chunk| chunk.transactions.len()).sum();
         let bytes = chunks.iter().map(|chunk| chunk.bytes).sum();
         self.held_transactions.fetch_add(count, Ordering::Relaxed);
@@ -226,6 +238,7 @@ impl Intake {
             .for_each(|chunk| pending.push_front(chunk));
         drop(pending);
         self.show_pending();
+        true
     }
 
     /// Everybody who waits learns that the node stopped.
@@ -249,8 +262,9 @@ impl Intake {
             None => chunk.leave(),
         };
         let proposed = std::mem::take(&mut *self.proposed.lock());
+        let handed_back = std::mem::take(&mut *self.handed_back.lock());
         let pending = std::mem::take(&mut *self.pending.lock());
-        for chunk in proposed.into_values().flatten() {
+        for chunk in proposed.into_values().flatten().chain(handed_back) {
             give_up(&chunk);
         }
         for chunk in pending {
@@ -445,37 +459,4 @@ impl ChunkMaker {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::transaction::Opaque;
-
-    #[test]
-    fn a_chunk_fits_a_block_beside_as_many_changes_as_count_in_one() {
-        let limits = IntakeLimits {
-            transactions: 1 << 20,
-            bytes: 1 << 30,
-            block_bytes: CHUNK_BYTES,
-        };
-        let shared = (&Arc::new(Health::default()), &Arc::new(Metrics::new()));
-        let intake = Intake::new(limits, Arc::new(Opaque), shared, Bell::default());
-        let mut chunks = ChunkMaker::default();
-        let positions = (0..2 * CHUNK_BYTES).map(|_| chunks.push(Bytes::from_static(b"x")));
-        let last = positions.last().unwrap();
-        let chunks = chunks.finish();
-        assert_eq!(last, chunks.len() - 1);
-        let made = chunks.len();
-        intake.pending.lock().extend(chunks);
-        let changes = vec![Bytes::from_static(&[7; 400]); CHANGES_PER_BLOCK_MAX];
-        let mut taken = 0;
-        while intake.has_pending() {
-            let chunks = intake.take(&changes);
-            taken += chunks.len();
-            let transactions = chunks.iter().flat_map(|chunk| chunk.transactions());
-            let transactions: Vec<&Bytes> = changes.iter().chain(transactions).collect();
-            assert!(transactions.len() <= PAYLOAD_TRANSACTIONS_MAX);
-            let payload = probity_core::Payload::from_transactions(&transactions);
-            assert!(payload.bytes().len() <= PAYLOAD_BYTES_MAX);
-        }
-        assert_eq!(taken, made);
-    }
-}
+mod tests;
