@@ -265,10 +265,9 @@ impl Committee {
     /// How many slots a round has at most; all eligible validators have one outside of simulations that ask for less.
     pub(crate) fn slots_per_round(&self) -> usize {
         #[cfg(any(test, feature = "testing"))]
-        let most = self.slots_per_round;
+        return self.slots_per_round.unwrap_or(VALIDATORS_MAX);
         #[cfg(not(any(test, feature = "testing")))]
-        let most = None;
-        most.unwrap_or(VALIDATORS_MAX)
+        VALIDATORS_MAX
     }
 
     /// Who leads in place of R28's choice; `None` outside of simulations that ask for it.

@@ -323,7 +323,9 @@ pub fn read_commits<S: RecordSource>(
 ) -> Result<Vec<Bytes>, S::Error> {
     let mut records = Vec::new();
     let mut left = COMMITS_BYTES_MAX;
-    for index in (first.0..).take(usize::from(count).min(COMMITS_MAX)) {
+    // A peer names the first one; behind the greatest number there is none.
+    let last = first.0.saturating_add(u64::from(count));
+    for index in (first.0..last).take(COMMITS_MAX) {
         let record = source.read(RecordTable::Commits, &commit_key(CommitIndex(index)))?;
         let Some(record) = record else { break };
         if !records.is_empty() && record.len() > left {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use probity_core::record::{ReadError, RecordSource as _, RecordTable, commit_key, epoch_key};
-use probity_core::{CommitIndex, Committee, EpochEnd, EpochNotes};
+use probity_core::{CommitIndex, Committee, EpochEnd, EpochNotes, RecoverError};
 use probity_storage::StorageError;
 
 use crate::error::Error;
@@ -75,6 +75,7 @@ impl Chronicle {
                 ))
             };
             if !end.verify(&past.running) {
+                chronicle.check_chain(&past.running)?;
                 return Err(broken());
             }
             let next = end.next_committee(&past.running).map_err(|_| broken())?;
@@ -89,6 +90,19 @@ impl Chronicle {
             past.before = Some((std::mem::replace(&mut past.running, next), end));
         }
         Ok((chronicle, past))
+    }
+
+    /// Whether the store's epoch of that number is this committee's, as far as the store names it.
+    ///
+    /// # Errors
+    /// When it is another one's.
+    pub(crate) fn check_chain(&self, committee: &Committee) -> Result<(), Error> {
+        let key = epoch_key(committee.epoch());
+        let chain = self.records.read(RecordTable::Epoch, &key)?;
+        if chain.is_some_and(|chain| chain.as_ref() != committee.chain().as_bytes()) {
+            return Err(Error::recover(RecoverError::OtherChain));
+        }
+        Ok(())
     }
 
     /// The first epoch's committee.
@@ -151,12 +165,10 @@ impl Chronicle {
         let committee = self.committee(epoch)?.ok_or_else(missing)?;
         let end = self.end(epoch)?.ok_or_else(missing)?;
         let next = end.next_committee(&committee).map_err(|_| missing())?;
-        let notes: Result<EpochNotes, ReadError<StorageError>> =
-            EpochNotes::load(&self.records, &committee);
         let EpochNotes {
             changes,
             slashing_alarm,
-        } = notes.map_err(Error::read)?;
+        } = self.notes(&committee, end.record.index)?;
         Ok(EpochEvent {
             epoch,
             last_commit: end.record.index,
@@ -166,6 +178,30 @@ impl Chronicle {
             next,
             end: Arc::new(end),
         })
+    }
+
+    /// What an epoch decided; nothing where its last commits were not seen, since a part of it would be another answer
+    /// than everybody else's.
+    fn notes(&self, committee: &Committee, last: CommitIndex) -> Result<EpochNotes, Error> {
+        if !self.saw(committee.epoch(), last)? {
+            return Ok(EpochNotes::default());
+        }
+        let notes: Result<_, ReadError<StorageError>> = EpochNotes::load(&self.records, committee);
+        notes.map_err(Error::read)
+    }
+
+    /// Whether an epoch has ended, and its last commits were seen here; retention may have removed them since.
+    pub(crate) fn is_whole(&self, epoch: u64) -> Result<bool, Error> {
+        match self.end(epoch)? {
+            Some(end) => self.saw(epoch, end.record.index),
+            None => Ok(false),
+        }
+    }
+
+    /// Whether this is the last commit of the epoch that was seen here.
+    fn saw(&self, epoch: u64, last: CommitIndex) -> Result<bool, Error> {
+        let tip = self.records.read(RecordTable::Tip, &epoch_key(epoch))?;
+        Ok(tip.is_some_and(|tip| tip.as_ref() == last.0.to_le_bytes()))
     }
 
     fn end(&self, epoch: u64) -> Result<Option<EpochEnd>, Error> {

@@ -213,7 +213,10 @@ impl CommitStream {
         let at = Arc::new(AtomicU64::new(after.0));
         let last = log.last();
         let end = (after > last).then_some(CommitsEnd::Ahead { asked: after, last });
-        log.readers.lock().push(Arc::downgrade(&at));
+        // One that has ended waits for nothing: it does not count for `CommitLog::lag`.
+        if end.is_none() {
+            log.readers.lock().push(Arc::downgrade(&at));
+        }
         Self {
             log,
             at,
@@ -247,7 +250,7 @@ impl CommitStream {
     /// # Errors
     /// Why the stream ended.
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Arc<Commit>>, CommitsEnd> {
-        let deadline = Instant::now() + timeout;
+        let deadline = deadline_after(timeout);
         loop {
             match self.next_event_until(deadline)? {
                 Some(StreamEvent::Commit(commit)) => return Ok(Some(commit)),
@@ -293,10 +296,14 @@ impl CommitStream {
         &mut self,
         timeout: Duration,
     ) -> Result<Option<StreamEvent>, CommitsEnd> {
-        self.next_event_until(Instant::now() + timeout)
+        self.next_event_until(deadline_after(timeout))
     }
 
-    fn next_event_until(&mut self, deadline: Instant) -> Result<Option<StreamEvent>, CommitsEnd> {
+    /// Without a deadline it waits for as long as it takes.
+    fn next_event_until(
+        &mut self,
+        deadline: Option<Instant>,
+    ) -> Result<Option<StreamEvent>, CommitsEnd> {
         loop {
             let log = Arc::clone(&self.log);
             let listener = log.arrived.listen();
@@ -306,10 +313,11 @@ impl CommitStream {
                     None => Ok(next),
                 };
             }
-            if Instant::now() >= deadline {
-                return Ok(None);
+            match deadline {
+                Some(deadline) if Instant::now() >= deadline => return Ok(None),
+                Some(deadline) => drop(listener.wait_deadline(deadline)),
+                None => listener.wait(),
             }
-            listener.wait_deadline(deadline);
         }
     }
 
@@ -378,4 +386,9 @@ impl CommitStream {
         self.at = Arc::new(AtomicU64::new(self.position().0));
         Some(None)
     }
+}
+
+/// None when the clock does not go so far.
+fn deadline_after(timeout: Duration) -> Option<Instant> {
+    Instant::now().checked_add(timeout)
 }

@@ -23,7 +23,7 @@ use crate::chronicle::Chronicle;
 use crate::commits::CommitLog;
 use crate::desk::Question;
 use crate::health::{Health, NAP};
-use crate::intake::{Chunk, Intake};
+use crate::intake::Intake;
 use crate::links::{Epoch, Links};
 use crate::metrics::{Metrics, level};
 use crate::peer::Peer;
@@ -131,13 +131,13 @@ pub(crate) struct Core {
     pending: Pending,
     /// Whether the application was too far behind for commits to be installed.
     lagged: bool,
-    /// When the last commit was output; others were shown to be two epochs further since.
+    /// When the last commit was output, or could be again; others were shown to be two epochs further since.
     progressed_at: Instant,
     is_overtaken: bool,
+    /// When it was learned how this epoch has ended, if that was before its commits were here.
+    behind_since: Option<Instant>,
     /// The epoch before was left without all of its commits, and none has come since.
     has_skipped: bool,
-    /// Chunks whose block was not ordered, in the order of their rounds.
-    handed_back: Vec<Arc<Chunk>>,
     /// Changes to ask for, and those in own blocks whose end is not known.
     changes: VecDeque<Change>,
     proposed_changes: BTreeMap<Round, Vec<Change>>,
@@ -168,8 +168,8 @@ impl Core {
             lagged: false,
             progressed_at: Instant::now(),
             is_overtaken: false,
+            behind_since: None,
             has_skipped: false,
-            handed_back: Vec::new(),
             changes: VecDeque::new(),
             proposed_changes: BTreeMap::new(),
             ended: None,
@@ -384,6 +384,8 @@ impl Core {
         let lags = !self.may_propose_payload();
         if lags != self.lagged {
             self.lagged = lags;
+            // The standstill was the application's.
+            self.progressed_at = Instant::now();
             self.tell_lag(now);
         }
     }

@@ -114,6 +114,11 @@ pub enum ChangeError {
     /// A newcomer needs a [`Contact`](crate::Contact) that its peers can read.
     #[error("the contact is none; make it with Contact::encode")]
     Contact,
+    /// It holds what no validator reads, so that no block could carry it.
+    #[error(
+        "the change is none that validators read: its key must be one for a committee, and its contact at most 256 bytes"
+    )]
+    Unreadable,
     /// Another validator has this network key.
     #[error("another validator has this network key")]
     NetworkKeyTaken,

@@ -24,7 +24,7 @@ pub struct EpochEvent {
     /// Everybody with stake, in order, with the voting weight in the next epoch.
     pub roster: Vec<Seated>,
     /// Changes that enough asked for, in the order of the sequence: effective from the next epoch on, or refused and why.
-    /// Empty where this node did not see the epoch's commits.
+    /// Empty where this node did not see all of the epoch's commits.
     pub changes: Vec<DecidedChange>,
     /// More stake is shown to have equivocated than may be Byzantine: nobody was slashed for it, and operators must act
     /// (R30).

@@ -19,7 +19,9 @@ use crossbeam::queue::ArrayQueue;
 use event_listener::{Event, Listener as _};
 use parking_lot::Mutex;
 use probity_core::Round;
-use probity_core::limits::{PAYLOAD_BYTES_MAX, PAYLOAD_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
+use probity_core::limits::{
+    CHANGES_PER_BLOCK_MAX, PAYLOAD_BYTES_MAX, PAYLOAD_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX,
+};
 
 use crate::error::SubmitError;
 use crate::health::{Health, NAP, StopReason};
@@ -33,7 +35,8 @@ use crate::wake::Bell;
 const CHUNK_BYTES: usize = 64 * 1024;
 // A chunk alone fits a block, even if every transaction is one byte with four bytes of length.
 const _: () = assert!(CHUNK_BYTES * 5 <= PAYLOAD_BYTES_MAX && TRANSACTION_BYTES_MAX <= CHUNK_BYTES);
-const _: () = assert!(CHUNK_BYTES <= PAYLOAD_TRANSACTIONS_MAX);
+/// Transactions after which it is closed: changes of the committee have to fit beside them.
+const CHUNK_TRANSACTIONS: usize = PAYLOAD_TRANSACTIONS_MAX - CHANGES_PER_BLOCK_MAX;
 /// Ids remembered in each of two generations; twice this is far above what can wait here.
 const RECENT_IDS: usize = 1 << 18;
 /// How long an id is remembered at least, unless there are too many.
@@ -73,6 +76,8 @@ pub(crate) struct Intake {
     pending: Mutex<VecDeque<Arc<Chunk>>>,
     // Kept here, not in their threads, so that a thread's panic leaves nobody waiting.
     proposed: Mutex<BTreeMap<Round, Vec<Arc<Chunk>>>>,
+    // Their block was not ordered; in the order of rounds.
+    handed_back: Mutex<Vec<Arc<Chunk>>>,
     in_hand: Mutex<Vec<(Arc<Reply>, usize)>>,
     core: Bell,
     // Only members make blocks.
@@ -97,6 +102,7 @@ impl Intake {
             held_bytes: AtomicUsize::new(0),
             pending: Mutex::new(VecDeque::new()),
             proposed: Mutex::default(),
+            handed_back: Mutex::default(),
             in_hand: Mutex::default(),
             core,
             is_open: AtomicBool::new(false),
@@ -209,8 +215,17 @@ impl Intake {
         taken
     }
 
-    /// Puts chunks back to the front: their block was not ordered.
-    pub(crate) fn put_back(&self, chunks: Vec<Arc<Chunk>>) {
+    /// Keeps chunks whose block was not ordered until they are put back, those of earlier rounds first.
+    pub(crate) fn hand_back(&self, chunks: Vec<Arc<Chunk>>) {
+        self.handed_back.lock().extend(chunks);
+    }
+
+    /// Puts chunks that were handed back to the front; whether there were any.
+    pub(crate) fn put_back(&self) -> bool {
+        let chunks = std::mem::take(&mut *self.handed_back.lock());
+        if chunks.is_empty() {
+            return false;
+        }
         let count = chunks.iter().map(|chunk| chunk.transactions.len()).sum();
         let bytes = chunks.iter().map(|chunk| chunk.bytes).sum();
         self.held_transactions.fetch_add(count, Ordering::Relaxed);
@@ -223,6 +238,7 @@ impl Intake {
             .for_each(|chunk| pending.push_front(chunk));
         drop(pending);
         self.show_pending();
+        true
     }
 
     /// Everybody who waits learns that the node stopped.
@@ -240,14 +256,15 @@ impl Intake {
             let bytes = batch.entries.iter().map(|entry| entry.bytes.len()).sum();
             self.release(batch.entries.len(), bytes);
         }
-        let give_up = if self.health.is_stopping() {
-            Chunk::stop
-        } else {
-            Chunk::leave
+        let stopped = self.health.reason();
+        let give_up = |chunk: &Chunk| match &stopped {
+            Some(why) => chunk.stop(why),
+            None => chunk.leave(),
         };
         let proposed = std::mem::take(&mut *self.proposed.lock());
+        let handed_back = std::mem::take(&mut *self.handed_back.lock());
         let pending = std::mem::take(&mut *self.pending.lock());
-        for chunk in proposed.into_values().flatten() {
+        for chunk in proposed.into_values().flatten().chain(handed_back) {
             give_up(&chunk);
         }
         for chunk in pending {
@@ -418,7 +435,8 @@ struct ChunkMaker {
 impl ChunkMaker {
     /// Adds a transaction and returns the position of its chunk.
     fn push(&mut self, transaction: Bytes) -> usize {
-        if self.open_bytes + transaction.len() > CHUNK_BYTES {
+        let full = self.open.len() >= CHUNK_TRANSACTIONS;
+        if full || self.open_bytes + transaction.len() > CHUNK_BYTES {
             self.close();
         }
         self.open_bytes += transaction.len();
@@ -439,3 +457,6 @@ impl ChunkMaker {
         self.done
     }
 }
+
+#[cfg(test)]
+mod tests;

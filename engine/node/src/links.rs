@@ -90,6 +90,11 @@ impl Links {
         &self.key
     }
 
+    /// How the committee's file says that the first epoch's validators are reached.
+    pub(crate) fn listed(&self) -> &[ValidatorInfo] {
+        &self.listed
+    }
+
     pub(crate) fn transport(&self) -> &Arc<dyn Transport> {
         &self.transport
     }

@@ -234,7 +234,8 @@ impl Node {
     /// thread.
     ///
     /// # Errors
-    /// When the epoch has not begun here, retention has removed what its scores follow from, or the node has stopped.
+    /// When the epoch has not begun here or was left without its last commits, retention has removed what its scores follow
+    /// from, or the node has stopped.
     pub fn reputation(
         &self,
         validator: ValidatorIndex,
@@ -253,6 +254,9 @@ impl Node {
         let storage = |why: Error| ReputationError::Storage(why.to_string());
         let committee = shared.chronicle.committee(epoch).map_err(storage)?;
         let committee = committee.ok_or_else(not_held)?;
+        if !shared.chronicle.is_whole(epoch).map_err(storage)? {
+            return Err(not_held());
+        }
         let scores = stored_scores(&Records(Arc::clone(&shared.storage)), &committee);
         match scores {
             Ok(Some(scores)) => Ok(scores.standing(validator)),

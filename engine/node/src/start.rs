@@ -1,15 +1,13 @@
 //! Wires a node's threads together, and ends them in order.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 use probity_core::crypto::Keypair;
-use probity_core::record::{RecordSource as _, RecordTable, epoch_key};
-use probity_core::{
-    CommitIndex, EpochRule, FixedCommittee, RecoverError, Recovered, Replica, VotedChanges,
-};
+use probity_core::{CommitIndex, EpochRule, FixedCommittee, Recovered, Replica, VotedChanges};
 use probity_transport::{InboxLimits, InboxReceiver, PeerId, Transport, inbox};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -90,7 +88,7 @@ impl Prepared {
         let metrics = Arc::new(Metrics::new());
         let links = Arc::new(links(&config, transport, &past));
         let clock = Clock::start();
-        let (replica, last) = recover(&records, (&links, &past), (&habits, clock))?;
+        let (replica, last) = recover(&records, (&links, &chronicle, &past), (&habits, clock))?;
         let log = CommitLog::new(
             Arc::clone(&storage),
             Arc::clone(&chronicle),
@@ -255,16 +253,12 @@ fn hands(shared: &Shared, config: Config, (persist, serve): (Sender<Job>, ServeQ
 /// The replica of the running epoch, and the last commit; no replica for who is no member.
 fn recover(
     records: &Records,
-    (links, past): (&Links, &Past),
+    (links, chronicle, past): (&Links, &Chronicle, &Past),
     (habits, clock): (&Habits, Clock),
 ) -> Result<(Option<Replica>, CommitIndex), Error> {
     let epoch = links.epoch();
     let Some(me) = epoch.me() else {
-        let key = epoch_key(epoch.number());
-        let chain = records.read(RecordTable::Epoch, &key)?;
-        if chain.is_some_and(|chain| chain.as_ref() != epoch.committee().chain().as_bytes()) {
-            return Err(Error::recover(RecoverError::OtherChain));
-        }
+        chronicle.check_chain(epoch.committee())?;
         let last = past.before.as_ref().map(|(_, end)| end.record.index);
         return Ok((None, last.unwrap_or(CommitIndex::GENESIS)));
     };
@@ -343,7 +337,11 @@ impl Threads {
                 let _: Result<(), _> = JoinHandle::join(handle);
             }
             intake.abandon();
-            links.transport().stop();
+            let stop = AssertUnwindSafe(|| links.transport().stop());
+            if let Err(panic) = catch_unwind(stop) {
+                // Whoever waits for the end must not wait for ever.
+                ended.stop(panicked("keeper", panic.as_ref()));
+            }
             ended.finish();
             log.close();
         })?;

@@ -12,7 +12,7 @@ use probity_core::crypto::Digest;
 use crate::error::SubmitError;
 use crate::health::StopReason;
 use crate::intake::{Chunk, Fate, Intake};
-use crate::transaction::Admitted;
+use crate::transaction::{Admitted, check_size};
 
 /// A transaction that the node has taken: checked and queued, which is no promise yet.
 #[derive(Clone)]
@@ -77,7 +77,7 @@ impl Submitted {
     pub fn outcome(&self) -> Option<Result<CommitIndex, SubmitError>> {
         self.chunk.fate().map(|fate| match fate {
             Fate::Committed(index) => Ok(index),
-            Fate::Stopped => Err(SubmitError::Stopped(StopReason::Requested)),
+            Fate::Stopped(why) => Err(SubmitError::Stopped(why)),
             Fate::Unknown => Err(SubmitError::Unknown),
             Fate::NotMember => Err(SubmitError::NotMember),
         })
@@ -158,6 +158,8 @@ pub(crate) fn enqueue(intake: &Intake, transactions: Vec<Bytes>) -> Waiting {
 }
 
 fn admit(intake: &Intake, bytes: &Bytes, now_ms: u64) -> Result<Admitted, SubmitError> {
+    // Whatever the check says: in a block, no validator would take it (R4).
+    check_size(bytes)?;
     let admitted = intake.check().admit(bytes, now_ms)?;
     if intake.reserve(bytes.len()) {
         Ok(admitted)

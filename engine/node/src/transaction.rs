@@ -40,7 +40,8 @@ pub const REPLAY_WINDOW_MS: u64 = 60_000;
 ///
 /// Called from the threads that submit and from the intake's, several at once.
 pub trait ClientCheck: TransactionCheck {
-    /// The cheap checks of a transaction that a client hands in: everything but its signature.
+    /// The cheap checks of a transaction that a client hands in: everything but its signature. It is only asked about 1 to
+    /// 65,536 bytes.
     /// `now_ms` is the wall clock in milliseconds since 1970.
     ///
     /// # Errors
@@ -233,7 +234,7 @@ impl ClientCheck for Opaque {
 }
 
 /// The size that every kind of transaction must have (R4).
-fn check_size(transaction: &[u8]) -> Result<(), TransactionFault> {
+pub(crate) fn check_size(transaction: &[u8]) -> Result<(), TransactionFault> {
     match transaction.len() {
         0 => Err(TransactionFault::Empty),
         1..=TRANSACTION_BYTES_MAX => Ok(()),

@@ -7,14 +7,15 @@ mod common;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use common::{Network, now_ms, signed, wait_until};
+use common::{Network, PATIENCE, now_ms, signed, wait_until};
 use probity::{
-    BODY_BYTES_MAX, ClientCheck, Config, Envelope, Error, Keypair, MemoryNetwork, MemoryStorage,
-    Node, Opaque, Profile, State, StopReason, SubmitError, TransactionFault, TransactionKind,
+    BODY_BYTES_MAX, ClientCheck, CommitIndex, CommitsEnd, Config, Envelope, Error, Keypair,
+    MemoryNetwork, MemoryStorage, Node, Opaque, Profile, State, StopReason, SubmitError,
+    TransactionFault, TransactionKind,
 };
 use probity_core::TransactionCheck;
 use probity_core::crypto::Digest;
-use probity_transport::PeerId;
+use probity_transport::{Inbox, Lane, MemoryTransport, Peer, PeerId, Transport, TransportStats};
 
 #[test]
 fn every_fault_of_a_transaction_has_its_error() {
@@ -171,27 +172,82 @@ fn a_panic_stops_the_node_and_names_its_thread() {
     );
 }
 
-/// What the embedder of an own check sees to, wherever its verdicts come from.
-struct Named(&'static str);
+/// A check that takes everything.
+struct Lax(&'static str);
 
-impl TransactionCheck for Named {
+impl TransactionCheck for Lax {
     fn name(&self) -> &str {
         self.0
     }
 
-    fn first_invalid(&self, transactions: &[&[u8]]) -> Option<usize> {
-        Opaque.first_invalid(transactions)
+    fn first_invalid(&self, _: &[&[u8]]) -> Option<usize> {
+        None
     }
 }
 
-impl ClientCheck for Named {
-    fn admit(&self, bytes: &[u8], now_ms: u64) -> Result<probity::Admitted, TransactionFault> {
-        Opaque.admit(bytes, now_ms)
+impl ClientCheck for Lax {
+    fn admit(&self, _: &[u8], _: u64) -> Result<probity::Admitted, TransactionFault> {
+        Opaque.admit(b"?", 0)
     }
 
     fn verdicts(&self, transactions: &[&[u8]]) -> Vec<bool> {
-        Opaque.verdicts(transactions)
+        vec![true; transactions.len()]
     }
+}
+
+/// Its validator's block would be one that nobody takes, and there is no way around a block.
+#[test]
+fn no_check_lets_in_what_fits_no_block() {
+    let node = alone(Some(Arc::new(Lax(Opaque::NAME))), 8);
+    let fault = |bytes: usize| node.submit_blocking(vec![7; bytes].into()).unwrap_err();
+    let allowed = 64 << 10;
+    for bytes in [allowed + 1, 5 << 20] {
+        let large = TransactionFault::TooLarge { bytes, allowed };
+        assert_eq!(fault(bytes), large.into());
+    }
+    assert_eq!(fault(0), TransactionFault::Empty.into());
+    let taken = node.submit_blocking(vec![7; allowed].into()).unwrap();
+    taken.committed_blocking().unwrap();
+}
+
+/// A transport whose end is not an orderly one.
+struct Breaks(MemoryTransport);
+
+impl Transport for Breaks {
+    fn start(&self, inbox: Inbox) {
+        self.0.start(inbox);
+    }
+
+    fn set_peers(&self, peers: &[Peer]) {
+        self.0.set_peers(peers);
+    }
+
+    fn send(&self, peer: PeerId, lane: Lane, frame: Bytes) {
+        self.0.send(peer, lane, frame);
+    }
+
+    fn stop(&self) {
+        self.0.stop();
+        panic!("a defect in the transport")
+    }
+
+    fn stats(&self) -> TransportStats {
+        self.0.stats()
+    }
+}
+
+#[test]
+fn a_transport_that_panics_when_it_is_stopped_keeps_nobody_waiting() {
+    let config = Config::single(Keypair::from_seed(&[1; 32])).unwrap();
+    let transport = Breaks(MemoryNetwork::new().transport(PeerId::new([1; 32])));
+    let builder = Node::builder(config).storage(MemoryStorage::new());
+    let node = builder.transport(transport).start().unwrap();
+    let mut stream = node.commits_after(CommitIndex::GENESIS);
+    node.stop();
+    while let Ok(commit) = stream.next_timeout(PATIENCE) {
+        drop(commit.expect("the stream ends in time"));
+    }
+    assert!(matches!(stream.why_ended(), Some(CommitsEnd::Stopped(_))));
 }
 
 #[test]
@@ -205,7 +261,7 @@ fn a_node_starts_with_the_check_that_its_committee_names_and_no_other() {
             .storage(MemoryStorage::new())
             .transport(transport);
         match check {
-            Some(name) => builder.check(Arc::new(Named(name))).start(),
+            Some(name) => builder.check(Arc::new(Lax(name))).start(),
             None => builder.start(),
         }
     };

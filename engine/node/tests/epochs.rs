@@ -13,9 +13,10 @@ use common::clients::{Clients, assert_once, events_until};
 use common::mortal::{Mortal, rule_of};
 use common::{digests, read, wait_until};
 use probity::{
-    CommitIndex, CommitsEnd, EpochTerms, FixedCommittee, Node, State, TransactionKind,
-    ValidatorIndex,
+    CommitIndex, CommitsEnd, Config, EpochTerms, FixedCommittee, Keypair, MemoryNetwork,
+    MemoryStorage, Node, Profile, State, TransactionKind, ValidatorIndex,
 };
+use probity_transport::PeerId;
 
 /// Epochs that last so long.
 fn lasting(length: Duration) -> EpochTerms {
@@ -148,6 +149,72 @@ fn a_validator_away_for_longer_than_its_peers_keep_history_leaves_those_epochs_o
     let others = read(&steady[0], CommitIndex(index.0 - 1), 1);
     assert_eq!(digests(&mine)[0], digests(&others)[0]);
     assert!(!clients.stop().is_empty());
+}
+
+#[test]
+fn an_application_that_takes_its_time_gets_all_that_its_validator_was_away_for() {
+    let mut mortal = Mortal::new(4, TransactionKind::Opaque, lasting(Duration::from_secs(2)));
+    mortal.start_all();
+    let steady = mortal.nodes()[..3].to_vec();
+    let clients = Clients::start(&steady, 5);
+    wait_until("something is committed", || {
+        mortal.node(3).status().last_commit > CommitIndex(20)
+    });
+    mortal.stop(3);
+    let away = steady[0].epoch() + 2;
+    wait_until("the others go on", || steady[0].epoch() >= away);
+    mortal.lag_commits = 10;
+    mortal.start(3);
+    let mut stream = mortal.node(3).commits_after(CommitIndex::GENESIS);
+    // Longer than a validator waits for commits that nobody has any more.
+    thread::sleep(Duration::from_secs(6));
+    let mut expected = CommitIndex::GENESIS;
+    loop {
+        let commit = common::next(&mut stream);
+        expected = expected.next();
+        assert_eq!(commit.index(), expected);
+        if commit.record.epoch > away {
+            break;
+        }
+    }
+    assert!(!clients.stop().is_empty());
+}
+
+#[test]
+fn a_validator_that_was_cut_off_for_several_epochs_gets_all_that_it_missed() {
+    let signing = (1..=4).map(|seed| Keypair::from_seed(&[seed; 32]));
+    let kind = (Profile::default(), TransactionKind::Opaque);
+    let terms = lasting(Duration::from_secs(2));
+    let configs = Config::in_process_with(signing.collect(), kind, terms).unwrap();
+    let ids = configs.iter().map(|config| {
+        let key = Keypair::from_seed(&config.network_seed).public();
+        PeerId::new(*key.as_bytes())
+    });
+    let ids: Vec<PeerId> = ids.collect();
+    let network = MemoryNetwork::new();
+    let start = |(mut config, id): (Config, &PeerId)| {
+        config.tuning.verify_threads = 1;
+        let builder = Node::builder(config).storage(MemoryStorage::new());
+        builder.transport(network.transport(*id)).start().unwrap()
+    };
+    let nodes: Vec<Node> = configs.into_iter().zip(&ids).map(start).collect();
+    let cut_off = nodes[3].clone();
+    wait_until("something is committed", || {
+        cut_off.status().last_commit > CommitIndex(5)
+    });
+    ids[..3]
+        .iter()
+        .for_each(|other| network.cut(*other, ids[3]));
+    let epoch = cut_off.epoch();
+    wait_until("the others are further, and a while has passed", || {
+        nodes[0].epoch() >= epoch + 3
+    });
+    assert_eq!(cut_off.epoch(), epoch);
+    ids[..3]
+        .iter()
+        .for_each(|other| network.heal(*other, ids[3]));
+    let mut stream = cut_off.commits_after(CommitIndex::GENESIS);
+    while common::next(&mut stream).record.epoch < epoch + 3 {}
 }
 
 #[test]

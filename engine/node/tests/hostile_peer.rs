@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use common::attacker::{Siege, invented};
@@ -289,6 +289,57 @@ fn the_greatest_values_of_a_valid_block_harm_nobody() {
         let stamps = attackers_commits(node, 5);
         assert!(stamps.iter().all(|stamp| *stamp <= now_ms() + 1000));
     }
+}
+
+#[test]
+fn requests_for_the_greatest_numbers_harm_nobody() {
+    let mut siege = Siege::start();
+    let greatest = CommitIndex(u64::MAX);
+    let frames = [
+        Message::FetchCommits {
+            first: greatest,
+            count: 64,
+        },
+        Message::FetchCertificate {
+            epoch: 0,
+            at_least: greatest,
+        },
+        Message::FetchCertificate {
+            epoch: u64::MAX,
+            at_least: greatest,
+        },
+        Message::Commits {
+            first: greatest,
+            records: vec![Bytes::from_static(b"?"); 2],
+        },
+        Message::FetchHistory {
+            above: Round(u32::MAX),
+            refs: vec![invented(Round(u32::MAX), ValidatorIndex(u16::MAX), 1)],
+        },
+        Message::Replay {
+            epoch: u64::MAX,
+            after: Round(u32::MAX),
+        },
+    ]
+    .map(|message| message.encode());
+    let answers = |siege: &Siege| {
+        let messages = siege.attacker.messages.iter();
+        messages
+            .filter(|message| matches!(message, Message::Commits { .. }))
+            .count()
+    };
+    // What is said while a link comes up may be lost.
+    let mut sent_at = None::<Instant>;
+    wait_until("every node answers", || {
+        if sent_at.is_none_or(|at| at.elapsed() > Duration::from_secs(1)) {
+            let send = |frame| siege.broadcast(Lane::Control, frame);
+            frames.iter().for_each(send);
+            sent_at = Some(Instant::now());
+        }
+        siege.attacker.listen();
+        answers(&siege) >= 3
+    });
+    siege.assert_goes_on();
 }
 
 /// The timestamps of all commits until the one with the attacker's block number `count`.

@@ -11,9 +11,13 @@ use common::clients::{Clients, events_until};
 use common::mortal::{Mortal, rule_of};
 use common::{digests, read, wait_until};
 use probity::{
-    Change, ChangeError, ChangeOutcome, CommitIndex, EpochEvent, EpochTerms, Node, RosterError,
-    State, SubmitError, TransactionKind, VotedChanges,
+    Change, ChangeError, ChangeOutcome, CommitIndex, EpochEvent, EpochTerms, LmdbStorage, Node,
+    ReputationError, RosterError, State, StreamEvent, SubmitError, TransactionKind, ValidatorIndex,
+    VotedChanges,
 };
+use probity_core::crypto::PublicKey;
+use probity_core::record::{RecordTable, commit_key, epoch_key};
+use probity_storage::{Batch, Storage as _, Table};
 
 /// Epochs that end when the validators ask for it.
 fn voted() -> EpochTerms {
@@ -194,6 +198,32 @@ fn a_change_that_would_break_the_committee_is_refused_and_says_why() {
     assert_eq!(refused(stake(0, b"")), ChangeError::Refused(unknown));
     assert_eq!(refused(stake(1, b"")), ChangeError::Contact);
     assert_eq!(refused(stake(1, b"here")), ChangeError::Contact);
+    // Also of those that only the committee's file says how to reach.
+    for at in 0..4 {
+        let taken = mortal.contact(at).encode();
+        assert_eq!(refused(stake(1, &taken)), ChangeError::NetworkKeyTaken);
+    }
+    // What no validator reads would make an own block that nobody takes: a key for clients only, a contact without end.
+    let for_clients = |bytes: &[u8; 32]| PublicKey::committee(bytes).is_err();
+    let mut keys = (0..=u8::MAX).map(|byte| [byte; 32]).filter(for_clients);
+    let key = keys.find_map(|bytes| PublicKey::client(&bytes).ok());
+    let weak = Change::Stake {
+        key: key.unwrap(),
+        stake: 1,
+        contact: contact.clone(),
+    };
+    assert_eq!(refused(weak), ChangeError::Unreadable);
+    for zeros in [300, 70_000] {
+        let mut contact = contact.to_vec();
+        let colon = contact.iter().rposition(|byte| *byte == b':').unwrap();
+        contact.splice(colon + 1..=colon, vec![b'0'; zeros]);
+        let leaving = Change::Stake {
+            key: mortal.key(1).public(),
+            stake: 0,
+            contact: contact.into(),
+        };
+        assert_eq!(refused(leaving), ChangeError::Unreadable);
+    }
     let bounds = probity::FaultBounds {
         byzantine: 400_000,
         ..node.committee().bounds()
@@ -234,4 +264,114 @@ fn where_the_rule_takes_no_votes_nobody_asks() {
     mortal.start_all();
     let refused = mortal.node(0).propose_change(Change::EndEpoch).unwrap_err();
     assert!(matches!(refused, ChangeError::NoVotes { .. }), "{refused}");
+}
+
+#[test]
+fn a_validator_that_waits_for_many_changes_is_told_when_they_are_too_many() {
+    let (mortal, joiner) = four_and_a_joiner();
+    let Change::Stake { key, contact, .. } = mortal.joining(joiner) else {
+        unreachable!("a stake is")
+    };
+    let change = |stake| Change::Stake {
+        key,
+        stake,
+        contact: contact.clone(),
+    };
+    let node = mortal.node(0);
+    for stake in 1..=64 {
+        node.propose_change(change(stake)).unwrap();
+    }
+    // They are ordered, and nobody else asks for the same.
+    let mut stream = node.commits_after(CommitIndex::GENESIS);
+    let mut ordered = 0;
+    while ordered < 64 {
+        ordered += common::next(&mut stream).transactions().count();
+    }
+    let refused = node.propose_change(change(65));
+    assert_eq!(refused, Err(ChangeError::TooMany));
+    // Another one's vote is its own.
+    mortal.node(1).propose_change(change(65)).unwrap();
+}
+
+/// All that the returning one knew have left and are gone for good; it stayed a member.
+#[test]
+fn a_member_that_was_away_needs_nobody_of_its_epoch_if_it_is_told_of_a_member() {
+    let mut mortal = Mortal::new(4, TransactionKind::Opaque, voted());
+    let joiners = [0; 4].map(|_| mortal.add_joiner());
+    mortal.start_all();
+    mortal.stop(3);
+    let end_epoch = |mortal: &Mortal, members: &[usize], changes: &[Change]| {
+        let nodes: Vec<Node> = members.iter().map(|at| mortal.node(*at).clone()).collect();
+        let epoch = nodes[0].epoch();
+        for change in changes.iter().chain([&Change::EndEpoch]) {
+            ask_all(&nodes, change);
+        }
+        wait_until("the next epoch has begun", || {
+            nodes.iter().all(|node| node.epoch() > epoch)
+        });
+    };
+    let joining = joiners.map(|at| mortal.joining(at));
+    end_epoch(&mortal, &[0, 1, 2], &joining);
+    wait_until("the new ones are members", || {
+        let running = |at: &usize| mortal.node(*at).status().state == State::Running;
+        joiners.iter().all(running)
+    });
+    let leaving = [0, 1, 2].map(|at| mortal.leaving(at));
+    let all = [&[0, 1, 2], &joiners[..]].concat();
+    end_epoch(&mortal, &all, &leaving);
+    end_epoch(&mortal, &joiners, &[]);
+    (0..3).for_each(|at| mortal.stop(at));
+    submit(mortal.node(joiners[0]), "among the new ones");
+
+    mortal.contacts = vec![joiners[0]];
+    mortal.start(3);
+    let back = mortal.node(3).clone();
+    wait_until("the returned one is where the others are", || {
+        back.epoch() == 3 && back.status().state == State::Running
+    });
+    submit(&back, "from the returned one");
+}
+
+/// Others see all that an epoch decided; a part of it would be another answer.
+#[test]
+fn who_left_an_epoch_without_its_last_commits_tells_no_part_of_what_it_decided() {
+    let mut mortal = Mortal::new(1, TransactionKind::Opaque, voted());
+    let joiner = mortal.add_joiner();
+    mortal.start(0);
+    let node = mortal.node(0).clone();
+    node.propose_change(mortal.joining(joiner)).unwrap();
+    node.propose_change(Change::EndEpoch).unwrap();
+    let last = events_until(&node, 0)[0].last_commit;
+    let changes = |node: &Node| {
+        let event = node.commits_after(last).next_event_blocking();
+        let Some(StreamEvent::Epoch(event)) = event else {
+            panic!("{event:?}")
+        };
+        event.changes.len()
+    };
+    assert_eq!(changes(&node), 2);
+    assert!(node.reputation(ValidatorIndex(0), 0).unwrap().is_some());
+    drop(node);
+    mortal.stop(0);
+    // As if it had been away when the last commit was made.
+    let storage = LmdbStorage::open(mortal.data(0)).unwrap();
+    let table = |table: RecordTable| Table::new(table as u8);
+    let mut batch = Batch::new();
+    let before = last.0 - 1;
+    batch.put(
+        table(RecordTable::Tip),
+        epoch_key(0),
+        Bytes::copy_from_slice(&before.to_le_bytes()),
+    );
+    let (from, to) = (commit_key(last), commit_key(last.next()));
+    batch.remove_range(table(RecordTable::Commits), from, to);
+    storage.write(&batch).unwrap();
+    drop(storage);
+    mortal.start(0);
+    let node = mortal.node(0);
+    assert_eq!(changes(node), 0);
+    // Nor scores of somewhere in the middle.
+    let standing = node.reputation(ValidatorIndex(0), 0);
+    let not_held = matches!(standing, Err(ReputationError::NotHeld { asked: 0, .. }));
+    assert!(not_held, "{standing:?}");
 }

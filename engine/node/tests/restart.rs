@@ -6,10 +6,10 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{again, assert_same, bind, bound, digests, next, read, transactions};
+use common::{again, assert_same, bind, bound, digests, next, read, transactions, wait_until};
 use probity::{
-    CommitIndex, CommitsEnd, Config, Keypair, LmdbStorage, MemoryNetwork, MemoryStorage, Node,
-    TransactionKind,
+    CommitIndex, CommitsEnd, Config, EpochTerms, Keypair, LmdbStorage, MemoryNetwork,
+    MemoryStorage, Node, Profile, TransactionKind,
 };
 use probity_transport::PeerId;
 
@@ -116,6 +116,33 @@ fn a_store_of_another_network_is_refused() {
         .err()
         .expect("the store belongs to another network");
     assert!(matches!(error, probity::Error::Recover(_)), "{error}");
+}
+
+#[test]
+fn a_store_of_another_network_is_called_that_also_when_epochs_have_ended_in_it() {
+    let start = |seed, storage| {
+        let terms = EpochTerms {
+            length_ms: Some(10),
+            ..EpochTerms::default()
+        };
+        let kind = (Profile::default(), TransactionKind::Opaque);
+        let signing = vec![Keypair::from_seed(&[seed; 32])];
+        let mut configs = Config::in_process_with(signing, kind, terms).unwrap();
+        let transport = MemoryNetwork::new().transport(PeerId::new([1; 32]));
+        Node::builder(configs.remove(0))
+            .storage(storage)
+            .transport(transport)
+            .start()
+    };
+    let storage = MemoryStorage::new();
+    let node: Node = start(1, storage.clone()).unwrap();
+    wait_until("an epoch has ended", || node.epoch() > 0);
+    node.stop();
+    let error = start(2, storage).err().expect("it belongs to another one");
+    let probity::Error::Recover(why) = error else {
+        panic!("{error}")
+    };
+    assert!(why.contains("another network"), "{why}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{PATIENCE, assert_same, bound, next, read};
-use probity::{CommitIndex, MemoryStorage, Node, State, StopReason, TransactionKind};
+use probity::{CommitIndex, MemoryStorage, Node, State, StopReason, SubmitError, TransactionKind};
 use probity_storage::{Fault, Faulty};
 
 #[test]
@@ -30,7 +30,8 @@ fn a_failed_write_stops_the_node_and_the_others_go_on() {
     taken.committed_blocking().unwrap();
 
     let mut stream = nodes[3].commits_after(CommitIndex::GENESIS);
-    faulty.fail_at(3, Fault::WriteError);
+    let waiting = nodes[3].submit_blocking("in vain".into()).unwrap();
+    faulty.fail_at(1, Fault::WriteError);
     while let Ok(commit) = stream.next_timeout(PATIENCE) {
         drop(commit.expect("the stream ends in time"));
     }
@@ -41,12 +42,17 @@ fn a_failed_write_stops_the_node_and_the_others_go_on() {
         panic!("{:?}", nodes[3].status().state)
     };
     assert!(why.contains("injected"), "{why}");
+    // Who waits for a commit is told the same.
+    let outcome = waiting.committed_blocking();
+    let reason = StopReason::Storage(why);
+    assert_eq!(outcome, Err(SubmitError::Stopped(reason)));
 
     let taken = nodes[0].submit_blocking("after".into()).unwrap();
     let index = taken.committed_blocking().unwrap();
     let left = read(&nodes[0], CommitIndex::GENESIS, 2);
     let right = read(&nodes[1], CommitIndex::GENESIS, 2);
     assert_same(&left, &right);
-    assert!(left.iter().any(|commit| commit.index() == index));
+    let with_it = read(&nodes[0], CommitIndex(index.0 - 1), 1);
+    assert_eq!(with_it[0].index(), index);
     next(&mut nodes[2].commits_after(CommitIndex::GENESIS));
 }

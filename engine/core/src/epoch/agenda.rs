@@ -60,6 +60,13 @@ impl Agenda {
         &self.charter
     }
 
+    /// Changes that a validator has asked for and that are not decided.
+    pub(crate) fn open_of(&self, author: ValidatorIndex) -> impl Iterator<Item = &Change> {
+        let voted = self.votes.iter();
+        let voted = voted.filter(move |(_, votes)| votes.contains(author));
+        voted.map(|(change, _)| change)
+    }
+
     /// Takes the next commit with those of its blocks whose payload counts.
     pub(crate) fn handle_commit<'a>(
         &mut self,
@@ -90,8 +97,7 @@ impl Agenda {
     fn take(&mut self, author: ValidatorIndex, request: ChangeRequest, progress: &mut Progress) {
         let ChangeRequest { change, authority } = request;
         if authority == Authority::Validators {
-            let voted = |votes: &&AuthorSet| votes.contains(author);
-            let open = self.votes.values().filter(voted).count();
+            let open = self.open_of(author).count();
             let known = self.votes.get(&change);
             if known.is_some_and(|votes| votes.contains(author)) {
                 return;

@@ -7,7 +7,7 @@ use crate::block::{Block, BlockRef, CommitVote};
 use crate::commit::{Commit, CommitRecord};
 use crate::crypto::Digest;
 use crate::dag::BlockId;
-use crate::epoch::{Charter, EpochEnd, NextEpoch, Note, Progress};
+use crate::epoch::{Change, Charter, EpochEnd, NextEpoch, Note, Progress};
 use crate::finality::CommitCertificate;
 use crate::id::{Round, Time, ValidatorIndex};
 use crate::message::Message;
@@ -41,6 +41,11 @@ impl Replica {
     #[must_use]
     pub fn charter(&self) -> &Charter {
         self.agenda.charter()
+    }
+
+    /// Changes that the sequence has this validator's vote for, and that are not decided.
+    pub fn open_changes(&self) -> impl Iterator<Item = &Change> {
+        self.agenda.open_of(self.config.me)
     }
 
     /// R32: nothing is output after the last commit.

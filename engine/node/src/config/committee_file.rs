@@ -109,8 +109,12 @@ impl CommitteeFile {
     /// The committee, with its thresholds and chain id.
     ///
     /// # Errors
-    /// When the validators are none or too many, share a signing key, or one has hardly any stake.
+    /// When the validators are none or too many, share a signing key, or one has hardly any stake; when epochs have no
+    /// length at all.
     pub fn committee(&self) -> Result<Committee, ConfigError> {
+        if self.epochs.length_ms == Some(0) {
+            return Err(ConfigError::value("epochs.length", "0ms", "1ms or more"));
+        }
         let stakes: Vec<_> = self
             .validators
             .iter()
@@ -223,9 +227,6 @@ impl RawEpochs {
         if let Some(text) = &self.length {
             let length = units::duration("epochs.length", text)?;
             let length_ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
-            if length_ms == 0 {
-                return Err(ConfigError::value("epochs.length", text, "1ms or more"));
-            }
             terms.length_ms = Some(length_ms);
         }
         if let Some(rule) = &self.rule {

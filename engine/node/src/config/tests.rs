@@ -312,6 +312,11 @@ fn terms_of_epochs_are_read_back_and_checked() {
         let refused = with(&format!("[epochs]\n{terms}\n")).unwrap_err();
         assert!(refused.to_string().contains(named), "{refused}");
     }
+    // Also where no file was read: every commit would end an epoch.
+    let mut file = file;
+    file.epochs.length_ms = Some(0);
+    let refused = file.committee().unwrap_err();
+    assert!(refused.to_string().contains("epochs.length"), "{refused}");
 }
 
 #[test]

@@ -71,6 +71,8 @@ impl Core {
         self.hands.chronicle.enter(end, &next);
         self.hands.log.enter_epoch(end.origin().index);
         (self.progressed_at, self.is_overtaken) = (Instant::now(), false);
+        // Whoever skips an epoch knows already how the one after it has ended.
+        self.behind_since = self.has_skipped.then(Instant::now);
         let number = next.epoch();
         self.hands.metrics.epoch.set(level_of(number));
         let now = self.clock.now();
@@ -129,8 +131,16 @@ impl Core {
         match (&mut self.replica, self.epoch.me()) {
             (Some(replica), Some(me)) => {
                 // An end needs no trust in who sends it; a member can be asked for more.
-                let from = self.epoch.index(from).unwrap_or(me);
-                replica.handle_epoch_end(now, from, end);
+                let member = self.epoch.index(from);
+                replica.handle_epoch_end(now, member.unwrap_or(me), end);
+                if replica.is_over() {
+                    return;
+                }
+                self.behind_since.get_or_insert_with(Instant::now);
+                if member.is_none() {
+                    // A replica asks members alone whether the next epoch has ended, too; they may all be gone.
+                    self.ask_later_end(from);
+                }
             }
             (None, _) | (_, None) => self.follow(&end),
         }
@@ -151,14 +161,16 @@ impl Core {
         }
     }
 
-    /// Whether nobody seems to have this epoch's commits any more.
+    /// Whether nobody seems to have this epoch's commits any more. A standstill says nothing about that while it is not
+    /// known what to ask for, nor while the application lags and nothing is asked for (R35).
     fn may_skip(&self) -> bool {
         let after = if self.has_skipped {
             SKIP_AGAIN_AFTER
         } else {
             SKIP_AFTER
         };
-        self.progressed_at.elapsed() >= after
+        let since = self.behind_since.map(|since| since.max(self.progressed_at));
+        !self.lagged && since.is_some_and(|since| since.elapsed() >= after)
     }
 
     /// Who is no member keeps track of epochs, to know when it is one.
@@ -177,13 +189,19 @@ impl Core {
         }
         if self.is_overtaken && self.may_skip() {
             self.is_overtaken = false;
-            let question = Message::Replay {
-                epoch: self.epoch.number() + 1,
-                after: Round::GENESIS,
-            };
-            let links = &self.hands.links;
-            links.broadcast(&self.epoch, Lane::Control, &question.encode());
+            let up = self.epoch.listed().filter(|peer| peer.is_up());
+            up.for_each(|peer| self.ask_later_end(peer));
         }
+    }
+
+    /// Asks a peer how the epoch after the running one has ended.
+    fn ask_later_end(&self, peer: &Peer) {
+        let question = Message::Replay {
+            epoch: self.epoch.number() + 1,
+            after: Round::GENESIS,
+        };
+        let links = &self.hands.links;
+        links.send(peer, Lane::Control, question.encode());
     }
 
     fn ask_all(&mut self) {

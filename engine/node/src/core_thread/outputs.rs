@@ -241,7 +241,7 @@ impl Core {
             chunks.iter().for_each(|chunk| chunk.forget());
         } else {
             tracing::info!(%round, ?outcome, "an own block was not ordered; its payload is submitted again");
-            self.handed_back.extend(chunks);
+            self.hands.intake.hand_back(chunks);
             let changes = changes.into_iter().rev();
             changes.for_each(|change| self.changes.push_front(change));
         }
@@ -249,9 +249,7 @@ impl Core {
 
     /// Those of earlier rounds go first again.
     fn put_back(&mut self) {
-        if !self.handed_back.is_empty() {
-            let chunks = std::mem::take(&mut self.handed_back);
-            self.hands.intake.put_back(chunks);
+        if self.hands.intake.put_back() {
             self.look_at_pending(self.clock.now());
         }
     }

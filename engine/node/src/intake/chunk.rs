@@ -1,10 +1,13 @@
 //! Transactions that go the same way together, and what becomes of them.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use event_listener::Event;
 use probity_core::CommitIndex;
+
+use crate::health::StopReason;
 
 const WAITING: u64 = 0;
 const STOPPED: u64 = u64::MAX;
@@ -12,12 +15,12 @@ const UNKNOWN: u64 = u64::MAX - 1;
 const NOT_MEMBER: u64 = u64::MAX - 2;
 
 /// What became of a chunk.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Fate {
     /// It is in the sequence, durably.
     Committed(CommitIndex),
-    /// The node stopped before.
-    Stopped,
+    /// The node stopped before, for this reason.
+    Stopped(StopReason),
     /// Its epoch was left without all of its commits.
     Unknown,
     /// The validator left the committee before.
@@ -29,6 +32,8 @@ pub(crate) struct Chunk {
     pub(super) transactions: Vec<Bytes>,
     pub(super) bytes: usize,
     outcome: AtomicU64,
+    // Set before the outcome that it belongs to.
+    stopped: OnceLock<StopReason>,
     decided: Event,
 }
 
@@ -38,6 +43,7 @@ impl Chunk {
             transactions,
             bytes,
             outcome: AtomicU64::new(WAITING),
+            stopped: OnceLock::new(),
             decided: Event::new(),
         }
     }
@@ -58,7 +64,8 @@ impl Chunk {
     }
 
     /// The node stopped before it was.
-    pub(super) fn stop(&self) {
+    pub(super) fn stop(&self, why: &StopReason) {
+        self.stopped.get_or_init(|| why.clone());
         self.settle(STOPPED);
     }
 
@@ -78,7 +85,7 @@ impl Chunk {
     pub(crate) fn fate(&self) -> Option<Fate> {
         match self.outcome.load(Ordering::Acquire) {
             WAITING => None,
-            STOPPED => Some(Fate::Stopped),
+            STOPPED => self.stopped.get().cloned().map(Fate::Stopped),
             UNKNOWN => Some(Fate::Unknown),
             NOT_MEMBER => Some(Fate::NotMember),
             index => Some(Fate::Committed(CommitIndex(index))),

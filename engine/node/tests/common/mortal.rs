@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use probity::{
     Change, CommitteeFile, Config, Contact, EpochRule, EpochTerms, Keypair, LmdbStorage, Node,
-    Profile, TransactionKind, ValidatorInfo,
+    Profile, TransactionKind, Tuning, ValidatorInfo,
 };
 use probity_transport::{NetworkKey, QuicOptions, QuicTransport};
 
@@ -24,6 +24,8 @@ pub(crate) struct Mortal {
     seats: Vec<Place>,
     /// History that each keeps from its next start on, in bytes.
     pub(crate) retain_bytes: u64,
+    /// How far each's application may lag from its next start on, in commits.
+    pub(crate) lag_commits: u64,
     /// Whom those that start from now on are told of, by position.
     pub(crate) contacts: Vec<usize>,
     home: tempfile::TempDir,
@@ -49,6 +51,7 @@ impl Mortal {
             },
             seats: Vec::new(),
             retain_bytes: Config::RETAIN_BYTES,
+            lag_commits: Tuning::default().application_lag_commits,
             contacts: Vec::new(),
             home: tempfile::tempdir().unwrap(),
         };
@@ -121,6 +124,7 @@ impl Mortal {
             Config::joining(&self.committee, keys, address, data.clone()).unwrap()
         };
         config.tuning.verify_threads = 1;
+        config.tuning.application_lag_commits = self.lag_commits;
         config.retain_bytes = self.retain_bytes;
         config.contacts = self.contacts.iter().map(|at| self.contact(*at)).collect();
         let node = Node::builder(config)
@@ -158,7 +162,8 @@ impl Mortal {
         }
     }
 
-    fn contact(&self, at: usize) -> Contact {
+    /// How one is reached.
+    pub(crate) fn contact(&self, at: usize) -> Contact {
         let place = &self.seats[at];
         Contact {
             network_key: *Keypair::from_seed(&place.network).public().as_bytes(),
