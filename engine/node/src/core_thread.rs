@@ -10,17 +10,17 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use crossbeam::channel::{Receiver, Sender};
 use parking_lot::Mutex;
 use probity_core::crypto::Keypair;
 use probity_core::{
-    BlockRef, Change, CommitCertificate, CommitIndex, Delivery, EpochEnd, EpochRule, Link, Pending,
-    PersistTicket, Replica, ReplicaStatus, Round, SignedVotes, Time, ValidatorIndex, VerifiedBlock,
+    BlockRef, Change, CommitIndex, Delivery, EpochEnd, EpochRule, Link, Pending, PersistTicket,
+    Replica, ReplicaStatus, Round, Time, ValidatorIndex,
 };
 
 use crate::chronicle::Chronicle;
 use crate::commits::CommitLog;
+use crate::core_queue::{Input, Inputs};
 use crate::desk::Question;
 use crate::health::{Health, NAP};
 use crate::intake::Intake;
@@ -40,36 +40,6 @@ const INPUTS_PER_STEP: usize = 64;
 /// How often the status snapshot is renewed at most.
 const STATUS_EVERY: Duration = Duration::from_millis(5);
 
-/// What arrives for the replica.
-pub(crate) enum Input {
-    /// A verified block.
-    Block(Arc<Peer>, VerifiedBlock),
-    /// Votes of a refused block of this epoch.
-    Votes(u64, Box<SignedVotes>),
-    /// A link came up or went down.
-    Link(Arc<Peer>, Link),
-    /// A peer asks for blocks.
-    Fetch(Arc<Peer>, Vec<BlockRef>),
-    /// A peer asks for blocks and what stands beneath them.
-    FetchHistory(Arc<Peer>, Round, Vec<BlockRef>),
-    /// A peer lacks blocks.
-    NotHeld(Arc<Peer>, Vec<BlockRef>),
-    /// A peer asks for own blocks of this epoch after a round.
-    Replay(Arc<Peer>, u64, Round),
-    /// A peer asks for the certificate of an epoch's commit, or of a later one (R35).
-    FetchCertificate(Arc<Peer>, u64, CommitIndex),
-    /// A certificate verified in this epoch, or the word that the peer has none.
-    Certificate(Arc<Peer>, Option<(u64, Arc<CommitCertificate>)>),
-    /// A peer asks for so many commit records.
-    FetchCommits(Arc<Peer>, CommitIndex, u8),
-    /// A peer sends commit records.
-    Commits(Arc<Peer>, CommitIndex, Vec<Bytes>),
-    /// How the epoch ended, verified.
-    EpochEnd(Arc<Peer>, Arc<EpochEnd>),
-    /// How the epoch after it ended, not verified.
-    LaterEnd(Arc<Peer>, Arc<EpochEnd>),
-}
-
 /// The clock that the replica sees: microseconds since the node started.
 #[derive(Clone, Copy)]
 pub(crate) struct Clock(Instant);
@@ -86,7 +56,7 @@ impl Clock {
 
 /// What the core hears.
 pub(crate) struct Ears {
-    pub(crate) inputs: Receiver<Input>,
+    pub(crate) inputs: Inputs,
     pub(crate) questions: Receiver<Question>,
     pub(crate) bell: Bell,
     pub(crate) durable: Durable,
@@ -210,7 +180,7 @@ impl Core {
         let now = self.clock.now();
         self.look_at_durable(now);
         for _ in 0..INPUTS_PER_STEP {
-            let Ok(input) = self.ears.inputs.try_recv() else {
+            let Some(input) = self.ears.inputs.take() else {
                 break;
             };
             self.hands.metrics.core_inputs.inc();

@@ -62,6 +62,7 @@ mod chronicle;
 mod commits;
 mod config;
 mod contact;
+mod core_queue;
 mod core_thread;
 mod desk;
 mod error;

@@ -14,6 +14,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use crate::chronicle::{Chronicle, Past};
 use crate::commits::CommitLog;
 use crate::config::Config;
+use crate::core_queue::core_queue;
 use crate::core_thread::{Clock, Core, Ears, Habits, Hands};
 use crate::desk::{Desk, Question};
 use crate::error::Error;
@@ -29,10 +30,8 @@ use crate::serve::{ServeQueue, serve_queue};
 use crate::transaction::{ClientCheck, WithChanges};
 use crate::verified::Verified;
 use crate::verify_pool::{self, Verifier};
-use crate::wake::{Bell, ToCore};
+use crate::wake::Bell;
 
-/// Inputs that wait for the core.
-const CORE_QUEUE: usize = 4096;
 /// Questions that wait for the core.
 const QUESTIONS: usize = 16;
 /// Requests that wait for the disk.
@@ -137,7 +136,7 @@ impl Prepared {
         let (health, metrics) = (&shared.health, &shared.metrics);
         let pool = verify_threads(self.config.tuning.verify_threads, health)?;
         let pool = Arc::new(pool);
-        let (core_sender, inputs) = bounded(CORE_QUEUE);
+        let (core, inputs) = core_queue(self.bell.clone());
         let (persist_sender, jobs) = bounded(PERSIST_QUEUE);
         let records = Records(Arc::clone(&shared.storage));
         let (serve, server) = serve_queue(records, Arc::clone(&shared.links), (health, metrics));
@@ -160,10 +159,7 @@ impl Prepared {
             check: self.check,
             health: Arc::clone(health),
             metrics: Arc::clone(metrics),
-            core: ToCore {
-                inputs: core_sender,
-                bell: self.bell.clone(),
-            },
+            core,
             pool: Arc::clone(&pool),
             verified: Verified::default(),
         });

@@ -21,7 +21,7 @@ use probity_core::{
 };
 use probity_transport::{Event, InboxReceiver, Lane, RecvStatus};
 
-use crate::core_thread::Input;
+use crate::core_queue::{Input, ToCore};
 use crate::health::{Health, NAP};
 use crate::links::{Epoch, Links};
 use crate::metrics::Metrics;
@@ -29,7 +29,6 @@ use crate::peer::{Peer, Word};
 use crate::serve::{Request, ServeQueue};
 use crate::transaction::ClientCheck;
 use crate::verified::Verified;
-use crate::wake::ToCore;
 
 /// Bytes of one peer's blocks that may wait for verification.
 const WAITING_BYTES_MAX: usize = 16 << 20;
@@ -204,8 +203,7 @@ impl Item {
     fn bytes(&self) -> usize {
         match self {
             Self::Block(bytes, _) | Self::EpochEnd(bytes) | Self::Certificate(bytes) => bytes.len(),
-            Self::Request(Input::Commits(_, _, records)) => records.iter().map(Bytes::len).sum(),
-            Self::Request(_) | Self::Link(_) => 0,
+            Self::Request(input) | Self::Link(input) => input.bytes(),
         }
     }
 }

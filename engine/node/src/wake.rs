@@ -8,10 +8,6 @@ use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 use std::time::Duration;
 
-use crossbeam::channel::{SendError, Sender};
-
-use crate::core_thread::Input;
-
 const AWAKE: u8 = 0;
 const ASLEEP: u8 = 1;
 const RUNG: u8 = 2;
@@ -45,22 +41,6 @@ impl Bell {
             std::thread::park_timeout(at_most);
         }
         state.swap(AWAKE, Ordering::AcqRel);
-    }
-}
-
-/// Hands inputs to the core.
-#[derive(Clone)]
-pub(crate) struct ToCore {
-    pub(crate) inputs: Sender<Input>,
-    pub(crate) bell: Bell,
-}
-
-impl ToCore {
-    /// Waits while the core's queue is full.
-    pub(crate) fn send(&self, input: Input) -> Result<(), SendError<Input>> {
-        self.inputs.send(input)?;
-        self.bell.ring();
-        Ok(())
     }
 }
 
