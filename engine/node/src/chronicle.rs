@@ -32,6 +32,8 @@ pub(crate) struct Chronicle {
 struct Known {
     /// The youngest committees, the running one last; never empty.
     committees: VecDeque<Arc<Committee>>,
+    /// The older one that was asked for last: who reads history asks for the next one next.
+    derived: Option<Arc<Committee>>,
     /// Epochs by their last commit.
     ends: BTreeMap<CommitIndex, u64>,
 }
@@ -134,19 +136,20 @@ impl Chronicle {
 
     /// The committee of an epoch; none of one that has not begun here.
     pub(crate) fn committee(&self, epoch: u64) -> Result<Option<Arc<Committee>>, Error> {
-        let kept = {
+        let mut committee = {
             let known = self.known.lock();
             let newest = known.committees.back().map_or(0, |newest| newest.epoch());
             if epoch > newest {
                 return Ok(None);
             }
             let mut kept = known.committees.iter();
-            kept.find(|kept| kept.epoch() == epoch).cloned()
+            if let Some(kept) = kept.find(|kept| kept.epoch() == epoch) {
+                return Ok(Some(Arc::clone(kept)));
+            }
+            let derived = known.derived.as_ref();
+            let below = derived.filter(|derived| derived.epoch() <= epoch);
+            Arc::clone(below.unwrap_or(&self.first))
         };
-        if kept.is_some() {
-            return Ok(kept);
-        }
-        let mut committee = Arc::clone(&self.first);
         while committee.epoch() < epoch {
             // Verified when it was written, and again at the start.
             let end = self.end(committee.epoch())?;
@@ -156,6 +159,7 @@ impl Chronicle {
                 Error::Recover(format!("the stored end of epoch {missing} is missing"))
             })?;
         }
+        self.known.lock().derived = Some(Arc::clone(&committee));
         Ok(Some(committee))
     }
 
