@@ -12,7 +12,7 @@ use probity::{
 use probity_core::crypto::{Digest, Keypair};
 use probity_core::{Commit, CommitIndex, Committee};
 use probity_storage::{MemoryStorage, Storage};
-use probity_transport::{MemoryNetwork, PeerId, QuicTransport};
+use probity_transport::{MemoryNetwork, QuicTransport};
 use tempfile::TempDir;
 
 use crate::Failure;
@@ -301,9 +301,7 @@ fn start_in_memory(
 ) -> Result<Vec<Node>, Failure> {
     let network = MemoryNetwork::new();
     let start = |(config, storage): (Config, &Arc<dyn Storage>)| {
-        let seed = Keypair::from_seed(&config.network_seed);
-        let id = PeerId::new(*seed.public().as_bytes());
-        let transport = network.transport(id);
+        let transport = network.transport(config.peer_id());
         let node = Node::builder(config)
             .storage(Arc::clone(storage))
             .transport(transport);

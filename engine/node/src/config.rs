@@ -16,7 +16,7 @@ use std::sync::Arc;
 use probity_core::crypto::{Keypair, PublicKey};
 use probity_core::{Committee, EpochTerms, Profile, ValidatorIndex};
 use probity_storage::{LmdbOptions, LmdbStorage, StorageError};
-use probity_transport::{NetworkKey, QuicOptions, QuicTransport, TransportError};
+use probity_transport::{NetworkKey, PeerId, QuicOptions, QuicTransport, TransportError};
 
 use crate::contact::Contact;
 use crate::keys::{Seed, generate_seed};
@@ -259,6 +259,12 @@ impl Config {
         let identity = NetworkKey::from_seed(*self.network_seed);
         let options = QuicOptions::for_network(*self.committee.chain().as_bytes());
         QuicTransport::bind(self.listen, identity, options)
+    }
+
+    /// Who this validator is on its links, by the key of [`bind_quic`](Self::bind_quic).
+    #[must_use]
+    pub fn peer_id(&self) -> PeerId {
+        PeerId::new(*Keypair::from_seed(&self.network_seed).public().as_bytes())
     }
 
     /// The key that signs this validator's blocks, as peers know it.

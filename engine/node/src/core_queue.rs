@@ -172,8 +172,8 @@ mod tests {
         Input::Commits(peer, CommitIndex(1), vec![Bytes::from(vec![0; bytes])])
     }
 
-    /// Sends from another thread until the queue is full; how many of `count` got in, once no more do.
-    fn filled(to_core: &ToCore, bytes: usize, count: usize) -> usize {
+    /// Sends so many from another thread, and waits until as many as there is room for got in: no more do.
+    fn fill(to_core: &ToCore, bytes: usize, (count, room): (usize, usize)) {
         let (sender, sent) = (to_core.clone(), Arc::new(AtomicUsize::new(0)));
         let counter = Arc::clone(&sent);
         std::thread::spawn(move || {
@@ -184,39 +184,35 @@ mod tests {
                 counter.fetch_add(1, Ordering::SeqCst);
             }
         });
-        let mut before = usize::MAX;
-        loop {
-            let now = sent.load(Ordering::SeqCst);
-            if now == before {
-                return now;
-            }
-            before = now;
-            std::thread::sleep(Duration::from_millis(50));
+        while sent.load(Ordering::SeqCst) < room {
+            std::thread::sleep(Duration::from_millis(1));
         }
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(sent.load(Ordering::SeqCst), room);
     }
 
     #[test]
     fn large_inputs_wait_for_room_that_small_ones_do_not_need() {
         let (to_core, inputs) = core_queue(Bell::default());
-        assert_eq!(filled(&to_core, LARGE_BYTES + 1, PERMITS + 2), PERMITS);
-        assert_eq!(filled(&to_core, LARGE_BYTES, 10), 10);
+        fill(&to_core, LARGE_BYTES + 1, (PERMITS + 2, PERMITS));
+        fill(&to_core, LARGE_BYTES, (10, 10));
         // Each that is taken makes room for one that waits.
-        let taken = std::iter::from_fn(|| {
-            std::thread::sleep(Duration::from_millis(5));
-            inputs.take()
-        });
-        assert_eq!(taken.count(), PERMITS + 2 + 10);
-        assert_eq!(
-            filled(&to_core, LARGE_BYTES + 1, PERMITS),
-            PERMITS,
-            "all permits are back"
-        );
+        let mut left = PERMITS + 2 + 10;
+        while left > 0 {
+            match inputs.take() {
+                Some(_) => left -= 1,
+                None => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+        assert!(inputs.is_empty());
+        // All permits are back.
+        fill(&to_core, LARGE_BYTES + 1, (PERMITS, PERMITS));
     }
 
     #[test]
     fn nobody_waits_for_a_core_that_is_gone() {
         let (to_core, inputs) = core_queue(Bell::default());
-        assert_eq!(filled(&to_core, LARGE_BYTES + 1, PERMITS + 2), PERMITS);
+        fill(&to_core, LARGE_BYTES + 1, (PERMITS + 2, PERMITS));
         drop(inputs);
         assert!(to_core.send(of(LARGE_BYTES + 1)).is_err());
         assert!(to_core.send(of(1)).is_err());

@@ -6,9 +6,8 @@ use std::thread::JoinHandle;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
-use probity_core::crypto::Keypair;
 use probity_core::{CommitIndex, EpochRule, FixedCommittee, Recovered, Replica, VotedChanges};
-use probity_transport::{InboxLimits, InboxReceiver, PeerId, Transport, inbox};
+use probity_transport::{InboxLimits, InboxReceiver, Transport, inbox};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::chronicle::{Chronicle, Past};
@@ -213,7 +212,7 @@ fn with_changes(check: Arc<dyn ClientCheck>, habits: &Habits) -> Arc<dyn ClientC
 fn links(config: &Config, transport: Arc<dyn Transport>, past: &Past) -> Links {
     let identity = Identity {
         key: config.signing.public(),
-        network_key: PeerId::new(*Keypair::from_seed(&config.network_seed).public().as_bytes()),
+        network_key: config.peer_id(),
     };
     let before = past.before.as_ref().map(|(before, _)| Arc::clone(before));
     let epochs = (before, Arc::clone(&past.running));

@@ -186,11 +186,7 @@ fn a_validator_that_was_cut_off_for_several_epochs_gets_all_that_it_missed() {
     let kind = (Profile::default(), TransactionKind::Opaque);
     let terms = lasting(Duration::from_secs(2));
     let configs = Config::in_process_with(signing.collect(), kind, terms).unwrap();
-    let ids = configs.iter().map(|config| {
-        let key = Keypair::from_seed(&config.network_seed).public();
-        PeerId::new(*key.as_bytes())
-    });
-    let ids: Vec<PeerId> = ids.collect();
+    let ids: Vec<PeerId> = configs.iter().map(Config::peer_id).collect();
     let network = MemoryNetwork::new();
     let start = |(mut config, id): (Config, &PeerId)| {
         config.tuning.verify_threads = 1;

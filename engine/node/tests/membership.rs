@@ -46,6 +46,18 @@ fn ask_all(nodes: &[Node], change: &Change) {
     }
 }
 
+/// These members ask for the changes and for the epoch's end, until the next one has begun.
+fn end_epoch(mortal: &Mortal, members: &[usize], changes: &[Change]) {
+    let nodes: Vec<Node> = members.iter().map(|at| mortal.node(*at).clone()).collect();
+    let epoch = nodes[0].epoch();
+    for change in changes.iter().chain([&Change::EndEpoch]) {
+        ask_all(&nodes, change);
+    }
+    wait_until("the next epoch has begun", || {
+        nodes.iter().all(|node| node.epoch() > epoch)
+    });
+}
+
 fn submit(node: &Node, transaction: &'static str) -> CommitIndex {
     let taken = node.submit_blocking(Bytes::from(transaction)).unwrap();
     taken.committed_blocking().unwrap()
@@ -147,28 +159,18 @@ fn a_joiner_needs_nobody_of_the_first_epoch_if_it_is_told_of_a_member() {
     let [second, third] = [mortal.add_joiner(), mortal.add_joiner()];
     mortal.start(0);
     mortal.start(second);
-    let end_with = |mortal: &Mortal, members: &[usize], change: Option<Change>| {
-        let nodes: Vec<Node> = members.iter().map(|at| mortal.node(*at).clone()).collect();
-        let epoch = nodes[0].epoch();
-        for change in change.into_iter().chain([Change::EndEpoch]) {
-            ask_all(&nodes, &change);
-        }
-        wait_until("the next epoch has begun", || {
-            nodes.iter().all(|node| node.epoch() > epoch)
-        });
-    };
-    end_with(&mortal, &[0], Some(mortal.joining(second)));
+    end_epoch(&mortal, &[0], &[mortal.joining(second)]);
     wait_until("the second is a member", || {
         mortal.node(second).status().state == State::Running
     });
-    end_with(&mortal, &[0, second], Some(mortal.leaving(0)));
-    end_with(&mortal, &[second], None);
+    end_epoch(&mortal, &[0, second], &[mortal.leaving(0)]);
+    end_epoch(&mortal, &[second], &[]);
     mortal.stop(0);
     submit(mortal.node(second), "while it is alone");
 
     mortal.contacts = vec![second];
     mortal.start(third);
-    end_with(&mortal, &[second], Some(mortal.joining(third)));
+    end_epoch(&mortal, &[second], &[mortal.joining(third)]);
     wait_until("the third is a member", || {
         mortal.node(third).status().state == State::Running
     });
@@ -300,16 +302,6 @@ fn a_member_that_was_away_needs_nobody_of_its_epoch_if_it_is_told_of_a_member() 
     let joiners = [0; 4].map(|_| mortal.add_joiner());
     mortal.start_all();
     mortal.stop(3);
-    let end_epoch = |mortal: &Mortal, members: &[usize], changes: &[Change]| {
-        let nodes: Vec<Node> = members.iter().map(|at| mortal.node(*at).clone()).collect();
-        let epoch = nodes[0].epoch();
-        for change in changes.iter().chain([&Change::EndEpoch]) {
-            ask_all(&nodes, change);
-        }
-        wait_until("the next epoch has begun", || {
-            nodes.iter().all(|node| node.epoch() > epoch)
-        });
-    };
     let joining = joiners.map(|at| mortal.joining(at));
     end_epoch(&mortal, &[0, 1, 2], &joining);
     wait_until("the new ones are members", || {

@@ -21,7 +21,7 @@ pub(crate) struct Schedule {
     epoch_seed: Digest,
     /// Eligible validators by index, with their keys for the draw.
     pool: Vec<(ValidatorIndex, u128)>,
-    /// Of a round.
+    /// Slots of a round at most.
     slots_max: usize,
 }
 
